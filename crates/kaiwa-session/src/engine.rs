@@ -1,0 +1,203 @@
+//! What the session asks of engines, and what it hears back.
+//!
+//! These types know no engine: the driver translates them. Audio is mono `f32`.
+
+use std::{ops::Range, sync::Arc};
+
+/// Names one piece of work given to an engine. Unique in the session, never reused.
+///
+/// Results carry the id of the job they belong to; results of a job that was cancelled
+/// or superseded are dropped by the session, whenever they arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// Work for an engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EngineCommand {
+    /// Judge one frame of input audio for speech. All frames of a session belong to one
+    /// stream: they are given in order and answered in order, one [`EngineEvent::Voice`]
+    /// each. The job id is the stream's; a new id means that the detector's memory of the
+    /// stream is to be reset first.
+    Detect {
+        /// 512 samples at 16 000 Hz.
+        frame: Vec<f32>,
+    },
+    /// Transcribe a user's turn. Answered by [`EngineEvent::TranscriptDelta`]s and one
+    /// [`EngineEvent::Transcript`].
+    Transcribe {
+        /// The turn at 16 000 Hz.
+        audio: Arc<[f32]>,
+        /// ISO-639-1 language to expect; `None` lets the engine detect it.
+        language: Option<String>,
+        /// Words to expect; empty means none.
+        prompt: String,
+    },
+    /// Write an answer. Answered by [`EngineEvent::Text`] and tool-call events and one
+    /// [`EngineEvent::Generated`].
+    Generate(Generate),
+    /// Speak a piece of text. Answered by [`EngineEvent::Speech`]es and one
+    /// [`EngineEvent::Spoken`]. Jobs of one response are worked on in the order given.
+    Speak {
+        /// A clause or a few sentences, ready to be read aloud.
+        text: String,
+        /// Name of the voice.
+        voice: String,
+        /// 1.0 is the voice's own speed.
+        speed: f32,
+    },
+}
+
+/// Everything a language model is told for one answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generate {
+    /// The context, instructions first.
+    pub messages: Vec<PromptMessage>,
+    /// Functions the model may call.
+    pub tools: Vec<PromptTool>,
+    /// Whether it may, must or must not call one.
+    pub tool_choice: PromptToolChoice,
+    /// Most tokens to generate; `None` is no limit.
+    pub max_tokens: Option<u32>,
+}
+
+/// Who a message is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptRole {
+    /// Instructions.
+    System,
+    /// The person.
+    User,
+    /// The model, as far as it was heard.
+    Assistant,
+    /// The output of a function call.
+    Tool,
+}
+
+/// One message of the context.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptMessage {
+    /// Who it is from.
+    pub role: PromptRole,
+    /// Its text.
+    pub text: String,
+    /// Data URIs of images.
+    pub images: Vec<String>,
+    /// Calls made in this message: call id, name, arguments as JSON text.
+    pub calls: Vec<PromptCall>,
+    /// For [`PromptRole::Tool`]: the call it answers.
+    pub call_id: Option<String>,
+}
+
+/// A function call in the context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptCall {
+    /// Links the call to its output.
+    pub call_id: String,
+    /// The function's name.
+    pub name: String,
+    /// Its arguments as JSON text.
+    pub arguments: String,
+}
+
+/// A function the model may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptTool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON schema of its arguments.
+    pub parameters: serde_json::Value,
+}
+
+/// Whether the model may call functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PromptToolChoice {
+    /// It decides.
+    Auto,
+    /// It must not.
+    None,
+    /// It must call one.
+    Required,
+    /// It must call this one.
+    Function(String),
+}
+
+/// What an engine says about a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EngineEvent {
+    /// Answer to [`EngineCommand::Detect`]: probability 0.0..=1.0 that the frame is speech.
+    Voice {
+        /// The probability.
+        probability: f32,
+    },
+    /// Text to append to the transcript.
+    TranscriptDelta {
+        /// The text.
+        text: String,
+    },
+    /// The transcription is done.
+    Transcript {
+        /// The whole text; empty when nothing was said.
+        text: String,
+        /// ISO-639-1 language given or detected.
+        language: Option<String>,
+        /// Tokens and the natural logarithm of their probability, where known.
+        logprobs: Vec<(String, f32)>,
+    },
+    /// Text to append to the answer.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A function call begins.
+    CallStart {
+        /// Links the call to its output.
+        call_id: String,
+        /// The function's name.
+        name: String,
+    },
+    /// Argument text to append to the call begun last.
+    CallArguments {
+        /// The JSON text.
+        text: String,
+    },
+    /// The answer is complete.
+    Generated {
+        /// Tokens of the prompt, cached ones included.
+        input_tokens: u32,
+        /// Tokens of the prompt found in the cache.
+        cached_tokens: u32,
+        /// Tokens generated.
+        output_tokens: u32,
+        /// Whether it ended because the limit was reached.
+        truncated: bool,
+    },
+    /// Speech to append to the audio of the job.
+    Speech {
+        /// Samples at `rate`.
+        pcm: Vec<f32>,
+        /// Rate in Hz.
+        rate: u32,
+        /// Words that begin in this piece.
+        words: Vec<Word>,
+    },
+    /// All of the job's text has been spoken.
+    Spoken,
+    /// The job failed; nothing more comes for it.
+    Failed {
+        /// Machine-readable cause, for `error.code`.
+        code: String,
+        /// One plain sentence.
+        message: String,
+    },
+}
+
+/// Where a word stands in a piece of speech.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Byte range in the text of the [`EngineCommand::Speak`], punctuation included.
+    pub text: Range<usize>,
+    /// Samples from the start of the piece, at its rate.
+    pub samples: Range<u32>,
+}
