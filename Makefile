@@ -1,0 +1,52 @@
+# kaiwa's commands. Each does its own set-up and works on a fresh machine.
+#
+#   make demo     a spoken conversation with the embedded server, by itself
+#   make test     every test (fetches the models once, into the target folder)
+#   make build    the optimised binary, target/release/kaiwa
+#   make lint     formatting, clippy, documentation, the house's own checks
+#   make bench    the figures: word error rate and latency, as JSON
+#   make clean    removes what was built
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+KAIWA := $(TARGET)/ci/kaiwa
+SPEECH := $(or $(KAIWA_SPEECH_DIR),$(CURDIR)/../shared/speech)
+
+# Tests keep their models beside the build, so that nothing outside the checkout
+# decides whether they pass.
+TEST_MODELS := $(or $(KAIWA_MODELS_DIR),$(TARGET)/models)
+TEST_MODEL_NAMES := silero-vad whisper-tiny.en whisper-base smollm2-135m hibari piper-joe
+
+.PHONY: demo test test-pure build binary models lint bench clean setup
+
+demo: binary
+	$(KAIWA) demo --yes --output demo.wav
+
+test: binary models
+	KAIWA_MODELS_DIR="$(TEST_MODELS)" scripts/test
+
+build: setup
+	$(CARGO) build --release --locked --package kaiwa
+
+lint: setup
+	$(CARGO) xtask lint
+
+bench: binary models
+	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench wer --speech "$(SPEECH)" --json
+	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench latency --speech "$(SPEECH)" --json
+
+clean:
+	$(CARGO) clean
+
+# The binary of the profile that tests, demo and benchmarks share.
+binary: setup
+	$(CARGO) build --profile ci --locked --package kaiwa
+
+models: binary
+	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) models pull --yes $(TEST_MODEL_NAMES)
+
+setup:
+	@scripts/setup
