@@ -1,14 +1,13 @@
 //! Why a frame is not an event.
 
-use std::fmt;
-
 use crate::ClientEvent;
 use crate::error::{ErrorDetail, codes};
 use crate::event::UnknownEvent;
 use crate::wire::{Maybe, peek, plain_message, trail};
 
 /// Why a frame is not an event, in the terms of the protocol's `error` event.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{message}")]
 pub struct ParseError {
     kind: ParseErrorKind,
     message: String,
@@ -140,14 +139,6 @@ impl ParseError {
         self.event_id.as_deref()
     }
 }
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ParseError {}
 
 impl From<&ParseError> for ErrorDetail {
     /// What a server answers.
