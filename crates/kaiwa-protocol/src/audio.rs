@@ -87,13 +87,27 @@ impl<'de> Deserialize<'de> for Audio {
 }
 
 /// Appends the bytes that `text` encodes to `out`, which is unchanged on error.
-pub(crate) fn decode(text: &str, out: &mut Vec<u8>) -> Result<(), base64::DecodeError> {
+pub(crate) fn decode(text: &str, out: &mut Vec<u8>) -> Result<(), NotBase64> {
     let start = out.len();
-    let outcome = ENGINE.decode_vec(text, out);
-    if outcome.is_err() {
+    ENGINE.decode_vec(text, out).map_err(|error| {
         out.truncate(start);
+        NotBase64(error)
+    })
+}
+
+/// Why a text is not base64.
+#[derive(Debug)]
+pub(crate) struct NotBase64(base64::DecodeError);
+
+impl fmt::Display for NotBase64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            base64::DecodeError::InvalidByte(offset, byte) => {
+                write!(f, "not base64: character {:?} at {offset}", char::from(byte))
+            }
+            _ => f.write_str("not base64: cut short"),
+        }
     }
-    outcome
 }
 
 /// Appends the base64 of `bytes` to `frame`, without an intermediate string.

@@ -14,17 +14,25 @@ const REPAIRS: &[(&str, &str)] = &[
     ("Base64EncodedAudioData", "QmFzZTY0"),
     ("Base64EncodedAudioDelta", "QmFzZTY0"),
     ("8//2//v/9//q/+//+P/s...", "8//2//v/9//q/+//+P/s"),
-    (" input_audio_buffer.dtmf_event_received", "input_audio_buffer.dtmf_event_received"),
+    (
+        " input_audio_buffer.dtmf_event_received",
+        "input_audio_buffer.dtmf_event_received",
+    ),
 ];
 
 #[test]
 fn client_events_come_back() {
-    let Some(examples) = protocol_file("realtime-examples.json") else { return };
+    let Some(examples) = protocol_file("realtime-examples.json") else {
+        return;
+    };
     let mut seen = Vec::new();
     for example in group(&examples, "ga_client") {
         let event = ClientEvent::parse(&example.to_string()).unwrap();
         assert!(!matches!(event, ClientEvent::Unknown(_)), "{example}");
-        assert_eq!(serde_json::from_str::<Value>(&event.to_json()).unwrap(), example);
+        assert_eq!(
+            serde_json::from_str::<Value>(&event.to_json()).unwrap(),
+            example
+        );
         seen.push(event.kind().to_owned());
     }
     assert_covers(&seen, ClientEvent::KNOWN);
@@ -32,12 +40,17 @@ fn client_events_come_back() {
 
 #[test]
 fn server_events_come_back() {
-    let Some(examples) = protocol_file("realtime-examples.json") else { return };
+    let Some(examples) = protocol_file("realtime-examples.json") else {
+        return;
+    };
     let mut seen = Vec::new();
     for example in group(&examples, "ga_server") {
         let event = ServerEvent::parse(&example.to_string()).unwrap();
         assert!(!matches!(event, ServerEvent::Unknown(_)), "{example}");
-        assert_eq!(serde_json::from_str::<Value>(&event.to_json()).unwrap(), example);
+        assert_eq!(
+            serde_json::from_str::<Value>(&event.to_json()).unwrap(),
+            example
+        );
         seen.push(event.kind().to_owned());
     }
     assert_covers(&seen, ServerEvent::KNOWN);
@@ -45,7 +58,9 @@ fn server_events_come_back() {
 
 #[test]
 fn sessions_come_back() {
-    let Some(examples) = protocol_file("realtime-examples.json") else { return };
+    let Some(examples) = protocol_file("realtime-examples.json") else {
+        return;
+    };
     let object = |name: &str| examples["objects"][name].clone();
     comes_back::<RealtimeSession>(&object("RealtimeCreateClientSecretResponse")["session"]);
     // The spec's session object lacks its `type`.
@@ -71,7 +86,10 @@ fn group(examples: &Value, name: &str) -> Vec<Value> {
         Value::Array(events) => events,
         event => vec![event],
     };
-    group.into_iter().flat_map(|(_, entry)| several(entry)).collect()
+    group
+        .into_iter()
+        .flat_map(|(_, entry)| several(entry))
+        .collect()
 }
 
 fn assert_covers(seen: &[String], known: &[&str]) {
