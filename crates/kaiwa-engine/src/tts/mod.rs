@@ -2,10 +2,13 @@
 
 mod english;
 mod hibari;
+mod ipa;
 mod network;
 mod noise;
+mod piper;
 mod speaker;
 mod vocoder;
 
 pub use english::English;
 pub use hibari::Hibari;
+pub use piper::Piper;
