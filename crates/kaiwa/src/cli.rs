@@ -1,0 +1,256 @@
+//! The command line: what was typed, before it means anything.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Converse with AI by voice, from a terminal or as a server.
+#[derive(Debug, Parser)]
+#[command(name = "kaiwa", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    the conversation or command ended as it should
+  1    a failure none of the others names
+  2    the command line cannot be understood
+  3    the endpoint cannot be reached, or the connection was lost
+  4    the endpoint refuses the key
+  5    a model is missing, damaged, or cannot be fetched
+  6    the input is not usable audio or text
+  7    the output cannot be written
+  130  stopped by Ctrl-C; what was recorded so far is complete";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Hold a conversation: with any Realtime endpoint, or offline with the embedded server.
+    Talk(TalkArgs),
+    /// Serve the Realtime API on this machine.
+    Serve(ServeArgs),
+    /// Watch a spoken conversation of three turns, offline; ends by itself.
+    Demo(DemoArgs),
+    /// List, fetch and check the model files of the embedded engines.
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
+    /// Measure: word error rate, voice-to-voice latency.
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TalkArgs {
+    /// Realtime endpoint, for example wss://api.openai.com/v1/realtime or
+    /// ws://127.0.0.1:8080/v1. Without it: OpenAI where a key is set, else the embedded server.
+    #[arg(long, env = "KAIWA_URL")]
+    pub(crate) url: Option<String>,
+
+    /// Use the embedded server even where a key is set.
+    #[arg(long, conflicts_with = "url")]
+    pub(crate) local: bool,
+
+    /// Name of the environment variable that holds the endpoint's key.
+    #[arg(long, value_name = "NAME", default_value = "OPENAI_API_KEY")]
+    pub(crate) key_env: String,
+
+    /// Model to talk to: the endpoint's name of it, or offline the name of a local language
+    /// model ("kaiwa models list") or a GGUF file.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+
+    /// Voice of the assistant.
+    #[arg(long)]
+    pub(crate) voice: Option<String>,
+
+    /// What the assistant is told to be; @FILE reads it from a file.
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) instructions: Option<String>,
+
+    /// Who decides that your turn is over: the server by voice activity, or nobody (the
+    /// turn ends with the input).
+    #[arg(long, value_enum, default_value_t = Turn::Server)]
+    pub(crate) turn: Turn,
+
+    /// What you say: a WAV or FLAC file, or - for raw PCM on stdin (16-bit little-endian,
+    /// mono, 24000 Hz).
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Feed the input as fast as it is taken instead of at the pace of speech.
+    #[arg(long)]
+    pub(crate) fast: bool,
+
+    /// What the assistant says: a WAV file, - for raw PCM on stdout (16-bit little-endian,
+    /// mono, 24000 Hz), or none.
+    #[arg(long, value_name = "FILE|-|none")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// A typed turn; may be given several times. Without --input and --text, lines are read
+    /// from the terminal.
+    #[arg(long)]
+    pub(crate) text: Vec<String>,
+
+    /// Print one JSON object a line instead of a transcript.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write every protocol event with its time to this file (JSON lines).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) engines: EngineArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Turn {
+    /// The server hears the end of your turn and lets you interrupt.
+    Server,
+    /// The turn ends with the input.
+    None,
+}
+
+/// Which engines the embedded server runs on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EngineArgs {
+    /// The engines: local models, or a script that plays replies, timings and faults.
+    #[arg(long, value_enum, default_value_t = EngineKind::Local)]
+    pub(crate) engine: EngineKind,
+
+    /// The script of --engine scripted; without it every turn is echoed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+
+    /// Local speech-to-text model.
+    #[arg(long, value_name = "NAME", default_value = "whisper-tiny.en")]
+    pub(crate) stt: String,
+
+    /// Local language model: a name from "kaiwa models list" or a GGUF file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "smollm2-135m")]
+    pub(crate) llm: String,
+
+    /// Threads for inference; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Fetch missing models without asking.
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineKind {
+    /// Models on this machine's CPU.
+    Local,
+    /// A script.
+    Scripted,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub(crate) listen: String,
+
+    /// Name of an environment variable with the keys clients must present, separated by
+    /// commas. Without it every client is let in.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) keys_env: Option<String>,
+
+    /// Most sessions at once.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) max_sessions: usize,
+
+    #[command(flatten)]
+    pub(crate) engines: EngineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Where the recording goes: stereo, the user left, the assistant right.
+    #[arg(long, default_value = "demo.wav", value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) engines: EngineArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Show every model: size, licence, whether it is here.
+    List,
+    /// Fetch models: the named ones, or what a conversation needs.
+    Pull {
+        /// Names from "kaiwa models list".
+        names: Vec<String>,
+        /// Fetch without asking.
+        #[arg(long, short = 'y')]
+        yes: bool,
+    },
+    /// Read every file that is here and compare it with its hash.
+    Verify {
+        /// Names from "kaiwa models list"; all that are here where none is given.
+        names: Vec<String>,
+    },
+    /// Print the folder of the store, or of one model.
+    Path {
+        /// A name from "kaiwa models list".
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Word error rate and speed of speech to text on real recordings.
+    Wer(WerArgs),
+    /// End of speech to first audible sample, and where the time goes.
+    Latency(LatencyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WerArgs {
+    /// Folder of recordings: sets with a manifest.jsonl each.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) speech: PathBuf,
+
+    /// Models to measure.
+    #[arg(long, value_delimiter = ',', default_values = ["whisper-tiny.en", "whisper-base"])]
+    pub(crate) models: Vec<String>,
+
+    /// Score these transcripts instead (JSON lines: model, file, text, ms), so that another
+    /// program is judged by the same normaliser.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hypotheses: Option<PathBuf>,
+
+    /// Threads for inference; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LatencyArgs {
+    /// Folder of recordings with a pause_map.jsonl.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) speech: PathBuf,
+
+    /// Most utterances to play.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) utterances: usize,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) engines: EngineArgs,
+}

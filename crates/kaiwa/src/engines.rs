@@ -1,0 +1,189 @@
+//! From names on the command line to engines a server can run on.
+
+use std::{path::Path, sync::Arc};
+
+#[cfg(any(feature = "llama", feature = "tts", feature = "whisper"))]
+use kaiwa_engine::models::ModelRole;
+use kaiwa_engine::{
+    ComputeBudget, EngineError, LanguageModel, Synthesizer, Transcriber,
+    models::Store,
+    scripted::{Script, ScriptedEngines},
+    silero::SileroModel,
+};
+use kaiwa_server::Engines;
+
+use crate::{
+    cli::{EngineArgs, EngineKind},
+    exit::{Code, Exit},
+    fetch,
+};
+
+const VOICE_ACTIVITY: &str = "silero-vad";
+const VOICE: &str = "hibari";
+
+/// The second voice, which the demo's user speaks with.
+pub(crate) const USER_VOICE: &str = "piper-joe";
+
+/// What a conversation needs unless other models are named.
+pub(crate) const DEFAULT_MODELS: &[&str] =
+    &[VOICE_ACTIVITY, "whisper-tiny.en", "smollm2-135m", VOICE];
+
+/// Fetches what is missing (after saying so) and loads the engines.
+///
+/// `extra` names models to have besides, whose voices are then there too.
+pub(crate) fn load(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
+    match arguments.engine {
+        EngineKind::Local => local(arguments, extra),
+        EngineKind::Scripted => scripted(arguments.script.as_deref()),
+    }
+}
+
+fn scripted(script: Option<&Path>) -> Result<Engines, Exit> {
+    let script = match script {
+        Some(path) => Script::read(path).map_err(|error| Exit::new(Code::Input, error))?,
+        None => Script::default(),
+    };
+    let engines = ScriptedEngines::new(script);
+    let voice_activity = engines.clone();
+    Ok(Engines {
+        voice_activity: Arc::new(move || Ok(Box::new(voice_activity.voice_activity()))),
+        transcriber: Arc::new(engines.transcriber()),
+        language_model: Arc::new(engines.language_model()),
+        synthesizer: Arc::new(engines.synthesizer()),
+    })
+}
+
+fn local(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
+    if arguments.script.is_some() {
+        return Err(Exit::new(Code::Usage, "--script plays only with --engine scripted"));
+    }
+    let store = Store::open_default()?;
+    let mut needed = vec![VOICE_ACTIVITY, arguments.stt.as_str(), VOICE];
+    if !is_file(&arguments.llm) {
+        needed.push(&arguments.llm);
+    }
+    needed.extend(extra);
+    fetch::ensure(&store, &needed, arguments.yes)?;
+
+    let budget = ComputeBudget::new(arguments.threads);
+    let detector = SileroModel::load(store.dir(VOICE_ACTIVITY)?, &budget)?;
+    let voices = [&[VOICE], extra].concat();
+    Ok(Engines {
+        voice_activity: Arc::new(move || Ok(Box::new(detector.detector()))),
+        transcriber: transcriber(&store, &arguments.stt, &budget)?,
+        language_model: language_model(&store, &arguments.llm, &budget)?,
+        synthesizer: synthesizer(&store, &voices, &budget)?,
+    })
+}
+
+/// A language model may be a file of the user's own.
+fn is_file(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
+#[cfg(feature = "whisper")]
+pub(crate) fn transcriber(
+    store: &Store,
+    name: &str,
+    budget: &ComputeBudget,
+) -> Result<Arc<dyn Transcriber>, Exit> {
+    has_role(store, name, ModelRole::SpeechToText, "--stt")?;
+    let whisper = kaiwa_engine::whisper::Whisper::load(&store.dir(name)?, budget.clone())?;
+    Ok(Arc::new(whisper))
+}
+
+#[cfg(not(feature = "whisper"))]
+pub(crate) fn transcriber(
+    _: &Store,
+    _: &str,
+    _: &ComputeBudget,
+) -> Result<Arc<dyn Transcriber>, Exit> {
+    Err(built_without("speech to text", "whisper"))
+}
+
+#[cfg(feature = "llama")]
+fn language_model(
+    store: &Store,
+    name: &str,
+    budget: &ComputeBudget,
+) -> Result<Arc<dyn LanguageModel>, Exit> {
+    use kaiwa_engine::llama::{Llama, LlamaOptions};
+
+    let path = if is_file(name) {
+        name.into()
+    } else {
+        has_role(store, name, ModelRole::LanguageModel, "--llm")?;
+        let file = &store.manifest().model(name)?.files[0].name;
+        store.path(name, file)?
+    };
+    let llama = Llama::load(&path, budget.clone(), LlamaOptions::default())?;
+    Ok(Arc::new(llama))
+}
+
+#[cfg(not(feature = "llama"))]
+fn language_model(
+    _: &Store,
+    _: &str,
+    _: &ComputeBudget,
+) -> Result<Arc<dyn LanguageModel>, Exit> {
+    Err(built_without("a language model", "llama"))
+}
+
+#[cfg(feature = "tts")]
+pub(crate) fn synthesizer(
+    store: &Store,
+    voices: &[&str],
+    budget: &ComputeBudget,
+) -> Result<Arc<dyn Synthesizer>, Exit> {
+    use kaiwa_engine::tts::{Hibari, LocalVoices, Piper};
+
+    let english = store.dir(VOICE)?;
+    let mut local = LocalVoices::new(Hibari::load(&english, budget.clone())?);
+    if voices.contains(&USER_VOICE) {
+        let piper = Piper::load(&store.dir(USER_VOICE)?, &english, budget.clone())?;
+        local = local.with_piper("joe", piper);
+    }
+    Ok(Arc::new(local))
+}
+
+#[cfg(not(feature = "tts"))]
+pub(crate) fn synthesizer(
+    _: &Store,
+    _: &[&str],
+    _: &ComputeBudget,
+) -> Result<Arc<dyn Synthesizer>, Exit> {
+    Err(built_without("text to speech", "tts"))
+}
+
+/// Refuses a model of another kind before anything is loaded.
+#[cfg(any(feature = "llama", feature = "tts", feature = "whisper"))]
+fn has_role(store: &Store, name: &str, role: ModelRole, flag: &str) -> Result<(), Exit> {
+    let model = store.manifest().model(name)?;
+    if model.role == role {
+        return Ok(());
+    }
+    let fitting = store.manifest().models().iter();
+    let fitting = fitting
+        .filter(|model| model.role == role)
+        .map(|model| model.name.as_str())
+        .collect::<Vec<_>>();
+    Err(
+        Exit::new(Code::Usage, format!("{name} is for {}, not for {role}", model.role))
+            .with_hint(format!("{flag} takes {}", fitting.join(" or "))),
+    )
+}
+
+#[cfg(not(all(feature = "llama", feature = "tts", feature = "whisper")))]
+fn built_without(what: &str, feature: &str) -> Exit {
+    Exit::new(Code::Failure, format!("this kaiwa was built without {what} (feature {feature})"))
+        .with_hint("build it with default features, talk to another endpoint with --url, or use --engine scripted")
+}
+
+impl From<EngineError> for Exit {
+    fn from(error: EngineError) -> Self {
+        Self::new(Code::Models, error)
+            .with_hint("\"kaiwa models verify\" tells whether the files are good")
+    }
+}

@@ -1,0 +1,62 @@
+//! A link to whoever is talked to; offline, to the server inside this process.
+
+use kaiwa_client::{Endpoint, Link, LinkError, LinkErrorKind};
+use kaiwa_server::{Engines, Server, ServerConfig};
+
+use super::plan::Target;
+use crate::{
+    cli::{EngineArgs, TalkArgs},
+    engines,
+    exit::{Code, Exit},
+    output,
+};
+
+/// Connects to whoever is talked to.
+pub(super) async fn open(target: &Target, arguments: &TalkArgs) -> Result<Link, Exit> {
+    match target {
+        Target::Remote(endpoint) => {
+            output::note(format_args!("Connecting to {}", endpoint.url));
+            Ok(Link::connect(endpoint).await?)
+        }
+        Target::Embedded => {
+            let mut wanted = arguments.engines.clone();
+            if let Some(model) = &arguments.model {
+                wanted.llm.clone_from(model);
+            }
+            let engines = load(wanted, &[]).await?;
+            embedded(engines, ServerConfig::default()).await
+        }
+    }
+}
+
+/// Loads engines off the async threads.
+pub(crate) async fn load(
+    arguments: EngineArgs,
+    extra: &'static [&'static str],
+) -> Result<Engines, Exit> {
+    tokio::task::spawn_blocking(move || engines::load(&arguments, extra))
+        .await
+        .map_err(|error| Exit::new(Code::Failure, format!("loading the engines failed: {error}")))?
+}
+
+/// Starts a server in this process and connects to it over an in-memory pipe.
+pub(crate) async fn embedded(engines: Engines, config: ServerConfig) -> Result<Link, Exit> {
+    link(&Server::new(engines, config)).await
+}
+
+/// A further link to a server in this process.
+pub(crate) async fn link(server: &Server) -> Result<Link, Exit> {
+    let endpoint = Endpoint::new("ws://kaiwa.invalid/v1/realtime");
+    Ok(Link::over(server.connect_in_process(), &endpoint).await?)
+}
+
+impl From<LinkError> for Exit {
+    fn from(error: LinkError) -> Self {
+        let code = match error.kind() {
+            LinkErrorKind::Address => Code::Usage,
+            LinkErrorKind::Key => Code::Unauthorized,
+            _ => Code::Connection,
+        };
+        Self::new(code, error)
+    }
+}

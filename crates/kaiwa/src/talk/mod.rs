@@ -1,0 +1,169 @@
+//! `kaiwa talk`: one conversation, with whoever the flags name.
+
+mod connect;
+mod plan;
+mod render;
+mod typed;
+
+use std::{fs::File, io::BufWriter, io::Write, path::Path};
+
+use kaiwa_client::{
+    Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Pace, SoundCard,
+};
+
+pub(crate) use self::{
+    connect::{embedded, link, load},
+    render::{Format, Renderer},
+};
+use self::plan::{Plan, Typing};
+use crate::{
+    cli::TalkArgs,
+    exit::{Code, Exit},
+    output, stop,
+};
+
+pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
+    // What can be refused without a connection or a model is refused first.
+    let mut plan = Plan::new(&arguments)?;
+    let mut config = ConversationConfig::default();
+    config.instructions = plan.instructions.clone();
+    config.voice = arguments.voice.clone();
+    config.turn = plan.turn.clone();
+    config.output = plan.output_mode;
+    if let Some(path) = &arguments.trace {
+        config.trace = Some(trace(path)?);
+    }
+    let link = connect::open(&plan.target, &arguments).await?;
+    let card = card(&mut plan)?;
+    let format = if arguments.json {
+        Format::Json
+    } else {
+        Format::Plain
+    };
+    let mut renderer = Renderer::new(format, plan.transcript_to_stderr);
+
+    if let Some(notice) = &plan.notice {
+        output::note(notice);
+    }
+    let (conversation, handle) = Conversation::start(link, card, config);
+    let stopping = handle.clone();
+    match plan.typing {
+        Typing::Given(turns) => {
+            for turn in turns {
+                handle.say_next(turn).map_err(|error| Exit::new(Code::Input, error))?;
+            }
+            drop(handle);
+        }
+        Typing::Lines { interrupt } => typed::read_lines(handle, interrupt),
+    }
+    let outcome = follow(conversation, || stopping.stop(), |moment| renderer.show(moment)).await?;
+    renderer.finish()?;
+    outcome.into_result()
+}
+
+/// How a conversation went, for the exit code.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    reason: Option<EndReason>,
+    interrupted: bool,
+    failed: Option<String>,
+}
+
+impl Outcome {
+    pub(crate) fn into_result(self) -> Result<(), Exit> {
+        if self.interrupted {
+            return Err(Exit::new(Code::Interrupted, "stopped"));
+        }
+        match self.reason {
+            Some(EndReason::InputEnded | EndReason::OutputClosed | EndReason::Stopped) => {
+                match self.failed {
+                    None => Ok(()),
+                    Some(message) => Err(Exit::new(Code::Failure, message)),
+                }
+            }
+            Some(reason @ EndReason::NothingHeard) => Err(Exit::new(Code::Input, reason)),
+            Some(reason @ EndReason::CardFailed { .. }) => Err(Exit::new(Code::Output, reason)),
+            Some(reason @ EndReason::Rejected { .. }) => Err(Exit::new(Code::Failure, reason)),
+            Some(reason) => Err(Exit::new(Code::Connection, reason)),
+            None => Err(Exit::new(Code::Failure, "the conversation broke down")),
+        }
+    }
+}
+
+/// Shows every event until the end. The first Ctrl-C ends the conversation in order, the
+/// second ends the program.
+pub(crate) async fn follow(
+    mut conversation: Conversation,
+    stop: impl Fn(),
+    mut show: impl FnMut(&Moment) -> Result<(), Exit>,
+) -> Result<Outcome, Exit> {
+    let mut outcome = Outcome {
+        reason: None,
+        interrupted: false,
+        failed: None,
+    };
+    let mut signal = std::pin::pin!(stop::requested());
+    loop {
+        let moment = tokio::select! {
+            moment = conversation.next() => moment,
+            () = &mut signal, if !outcome.interrupted => {
+                outcome.interrupted = true;
+                tokio::spawn(async {
+                    stop::requested().await;
+                    std::process::exit(i32::from(Code::Interrupted as u8));
+                });
+                stop();
+                continue;
+            }
+        };
+        let Some(moment) = moment else {
+            return Ok(outcome);
+        };
+        match &moment.event {
+            Event::Ended { reason } => outcome.reason = Some(reason.clone()),
+            Event::ResponseDone { status, reason, .. } => {
+                outcome.failed = (status == "failed").then(|| {
+                    let why = reason.as_deref().unwrap_or("no reason was given");
+                    format!("the last answer failed: {why}")
+                });
+            }
+            _ => {}
+        }
+        show(&moment)?;
+    }
+}
+
+fn card(plan: &mut Plan) -> Result<impl SoundCard + use<>, Exit> {
+    let pace = if plan.fast { Pace::Fast } else { Pace::RealTime };
+    let card = FileCard::builder()
+        .mic(plan.mic())
+        .speaker(plan.speaker()?)
+        .pace(pace)
+        .build()?;
+    Ok(card)
+}
+
+/// Writes every protocol event as a line of JSON.
+fn trace(path: &Path) -> Result<kaiwa_client::Trace, Exit> {
+    let cannot = |error| {
+        Exit::new(
+            Code::Output,
+            format!("cannot write the trace {}: {error}", path.display()),
+        )
+    };
+    let mut file = BufWriter::new(File::create(path).map_err(cannot)?);
+    let mut broken = false;
+    Ok(Box::new(move |entry| {
+        if broken {
+            return;
+        }
+        let written = serde_json::to_writer(&mut file, &entry)
+            .map_err(std::io::Error::from)
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.flush());
+        if let Err(error) = written {
+            broken = true;
+            output::note(format_args!("kaiwa: the trace ends here: {error}"));
+        }
+    }))
+}

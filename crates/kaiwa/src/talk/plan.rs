@@ -1,0 +1,197 @@
+//! What the flags of `talk` mean together, worked out before anything starts.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+};
+
+use kaiwa_client::{CardError, CardErrorKind, Endpoint, Mic, OutputMode, Speaker, Turn};
+use kaiwa_audio::Clip;
+
+use crate::{
+    cli::{self, EngineKind, TalkArgs},
+    exit::{Code, Exit},
+};
+
+/// Where answers go when a person types and names no file.
+const DEFAULT_OUTPUT: &str = "reply.wav";
+
+const OPENAI: &str = "wss://api.openai.com/v1/realtime";
+const OPENAI_MODEL: &str = "gpt-realtime";
+
+pub(super) struct Plan {
+    pub(super) target: Target,
+    pub(super) instructions: Option<String>,
+    pub(super) turn: Turn,
+    pub(super) typing: Typing,
+    pub(super) output_mode: OutputMode,
+    pub(super) fast: bool,
+    /// Raw sound on stdout leaves stderr for the words.
+    pub(super) transcript_to_stderr: bool,
+    /// What a person should know before it starts.
+    pub(super) notice: Option<String>,
+    hearing: Hearing,
+    speaking: Speaking,
+}
+
+/// Who is talked to.
+#[derive(Debug)]
+pub(super) enum Target {
+    Embedded,
+    Remote(Endpoint),
+}
+
+/// Where typed turns come from.
+pub(super) enum Typing {
+    Given(Vec<String>),
+    /// Lines of stdin; a person at a terminal interrupts, a pipe waits for its turn.
+    Lines { interrupt: bool },
+}
+
+enum Hearing {
+    Nothing,
+    Clip(Clip),
+    Stdin,
+}
+
+pub(super) enum Speaking {
+    Nothing,
+    File(PathBuf),
+    Stdout,
+}
+
+impl Plan {
+    pub(super) fn new(arguments: &TalkArgs) -> Result<Self, Exit> {
+        let hearing = match &arguments.input {
+            None => Hearing::Nothing,
+            Some(path) if is_dash(path) => Hearing::Stdin,
+            Some(path) => Hearing::Clip(open(path)?),
+        };
+        let typed_lines = arguments.text.is_empty() && matches!(hearing, Hearing::Nothing);
+        let at_terminal = typed_lines && io::stdin().is_terminal();
+        let speaking = match &arguments.output {
+            Some(path) if is_dash(path) => Speaking::Stdout,
+            Some(path) if path.as_os_str() == "none" => Speaking::Nothing,
+            Some(path) => Speaking::File(path.clone()),
+            None if at_terminal => Speaking::File(DEFAULT_OUTPUT.into()),
+            None => Speaking::Nothing,
+        };
+        if let Some(text) = arguments.text.iter().find(|text| text.trim().is_empty()) {
+            return Err(Exit::new(Code::Input, format!("the typed turn {text:?} is empty"))
+                .with_hint("--text takes what you want to say"));
+        }
+        let spoken = !matches!(hearing, Hearing::Nothing);
+        // Typed questions whose answers nobody hears are answered in writing.
+        let written = !spoken && matches!(speaking, Speaking::Nothing);
+        let notice = at_terminal.then(|| match &speaking {
+            Speaking::File(path) => format!(
+                "Type and press Enter; the spoken answers go to {}. End with Ctrl-D.",
+                path.display()
+            ),
+            _ => "Type and press Enter. End with Ctrl-D.".to_owned(),
+        });
+        Ok(Self {
+            target: target(arguments)?,
+            instructions: arguments.instructions.as_deref().map(instructions).transpose()?,
+            turn: match arguments.turn {
+                cli::Turn::Server => Turn::default(),
+                cli::Turn::None => Turn::None,
+            },
+            typing: if typed_lines {
+                Typing::Lines {
+                    interrupt: at_terminal,
+                }
+            } else {
+                Typing::Given(arguments.text.clone())
+            },
+            output_mode: if written {
+                OutputMode::Text
+            } else {
+                OutputMode::Audio
+            },
+            // Nobody listens along to a file, so typed conversations do not wait for it.
+            fast: arguments.fast || (!spoken && !matches!(speaking, Speaking::Stdout)),
+            transcript_to_stderr: matches!(speaking, Speaking::Stdout),
+            notice,
+            hearing,
+            speaking,
+        })
+    }
+
+    pub(super) fn mic(&mut self) -> Mic {
+        match std::mem::replace(&mut self.hearing, Hearing::Nothing) {
+            Hearing::Nothing => Mic::off(),
+            Hearing::Clip(clip) => Mic::clip(clip),
+            Hearing::Stdin => Mic::stream(tokio::io::stdin()),
+        }
+    }
+
+    pub(super) fn speaker(&self) -> Result<Speaker, Exit> {
+        Ok(match &self.speaking {
+            Speaking::Nothing => Speaker::none(),
+            Speaking::File(path) => Speaker::wav_without_gaps(path)?,
+            Speaking::Stdout => Speaker::stream(tokio::io::stdout()),
+        })
+    }
+}
+
+fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn open(path: &Path) -> Result<Clip, Exit> {
+    Clip::open(path).map_err(|error| {
+        Exit::new(Code::Input, format!("cannot use {}: {error}", path.display()))
+            .with_hint("--input takes a WAV or FLAC file, or - for raw PCM on stdin")
+    })
+}
+
+fn instructions(argument: &str) -> Result<String, Exit> {
+    let Some(path) = argument.strip_prefix('@') else {
+        return Ok(argument.to_owned());
+    };
+    fs::read_to_string(path).map_err(|error| {
+        Exit::new(Code::Input, format!("cannot read the instructions {path}: {error}"))
+    })
+}
+
+fn target(arguments: &TalkArgs) -> Result<Target, Exit> {
+    let key = match env::var(&arguments.key_env) {
+        Ok(key) => Some(key.trim().to_owned()).filter(|key| !key.is_empty()),
+        Err(env::VarError::NotPresent) => None,
+        Err(error) => {
+            return Err(Exit::new(
+                Code::Usage,
+                format!("the key in {} cannot be used: {error}", arguments.key_env),
+            ));
+        }
+    };
+    let scripted = arguments.engines.engine == EngineKind::Scripted;
+    let url = match &arguments.url {
+        Some(url) if scripted => {
+            return Err(Exit::new(Code::Usage, format!("--engine scripted is of the embedded server, --url {url} names another"))
+                .with_hint("leave one of them out"));
+        }
+        Some(url) => url.clone(),
+        None if key.is_some() && !arguments.local && !scripted => OPENAI.to_owned(),
+        None => return Ok(Target::Embedded),
+    };
+    let is_openai = url.contains("api.openai.com");
+    let model = arguments.model.clone();
+    let mut endpoint = Endpoint::new(url);
+    endpoint.key = key;
+    endpoint.key_env = Some(arguments.key_env.clone());
+    endpoint.model = model.or_else(|| is_openai.then(|| OPENAI_MODEL.to_owned()));
+    Ok(Target::Remote(endpoint))
+}
+
+impl From<CardError> for Exit {
+    fn from(error: CardError) -> Self {
+        let code = match error.kind() {
+            CardErrorKind::Input => Code::Input,
+            _ => Code::Output,
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,147 @@
+//! A conversation's events as words for people, or as lines of JSON for programs.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+};
+
+use kaiwa_client::{Event, Moment};
+
+use crate::exit::{Code, Exit};
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One JSON object a line: every event as it is.
+    Json,
+    /// A transcript.
+    Plain,
+}
+
+/// Writes events as they come.
+pub(crate) struct Renderer {
+    format: Format,
+    out: Box<dyn Write>,
+    /// Words appear as they are spoken only where somebody watches.
+    live: bool,
+    /// The item whose words stand on the unfinished line.
+    open: Option<String>,
+}
+
+impl Renderer {
+    /// Writes to stdout, or to stderr where stdout carries sound.
+    pub(crate) fn new(format: Format, to_stderr: bool) -> Self {
+        let (out, live): (Box<dyn Write>, _) = if to_stderr {
+            (Box::new(io::stderr()), io::stderr().is_terminal())
+        } else {
+            (Box::new(io::stdout()), io::stdout().is_terminal())
+        };
+        Self {
+            format,
+            out,
+            live,
+            open: None,
+        }
+    }
+
+    #[cfg(test)]
+    fn into(out: Box<dyn Write>, format: Format, live: bool) -> Self {
+        Self {
+            format,
+            out,
+            live,
+            open: None,
+        }
+    }
+
+    /// Writes one event.
+    pub(crate) fn show(&mut self, moment: &Moment) -> Result<(), Exit> {
+        let written = match self.format {
+            Format::Json => serde_json::to_writer(&mut self.out, moment)
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(self.out)),
+            Format::Plain => self.plain(&moment.event),
+        };
+        written.and_then(|()| self.out.flush()).map_err(broken)
+    }
+
+    /// Ends a line that was left open.
+    pub(crate) fn finish(&mut self) -> Result<(), Exit> {
+        self.close_line()
+            .and_then(|()| self.out.flush())
+            .map_err(broken)
+    }
+
+    fn plain(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::AssistantDelta { item, text } if self.live => {
+                if self.open.as_deref() != Some(item) {
+                    self.close_line()?;
+                    write!(self.out, "assistant: ")?;
+                    self.open = Some(item.clone());
+                }
+                write!(self.out, "{text}")
+            }
+            Event::AssistantDone { item, text } => {
+                if self.open.as_deref() == Some(item) {
+                    self.close_line()
+                } else if self.live || text.is_empty() {
+                    Ok(())
+                } else {
+                    self.line(format_args!("assistant: {}", text.trim()))
+                }
+            }
+            Event::UserTranscriptDone { text, typed, .. } => {
+                // A line that a person typed stands on the terminal already.
+                if *typed && self.live {
+                    return Ok(());
+                }
+                self.line(format_args!("you: {}", text.trim()))
+            }
+            Event::Heard { ms, text, .. } => {
+                let seconds = *ms as f64 / 1000.0;
+                match text.trim() {
+                    "" => self.line(format_args!("  [you cut in after {seconds:.1} s]")),
+                    heard => self.line(format_args!(
+                        "  [you cut in after {seconds:.1} s; heard: \"{heard}\"]"
+                    )),
+                }
+            }
+            Event::TurnLatency(latency) => self.line(format_args!(
+                "  [answered after {:.2} s]",
+                latency.total_ms as f64 / 1000.0
+            )),
+            Event::ResponseDone { status, reason, .. } if status == "failed" => {
+                let why = reason.as_deref().unwrap_or("no reason was given");
+                self.line(format_args!("  [the answer failed: {why}]"))
+            }
+            Event::ResponseDone { status, reason, .. } if status == "incomplete" => {
+                let why = reason.as_deref().unwrap_or("no reason was given");
+                self.line(format_args!("  [the answer is incomplete: {why}]"))
+            }
+            Event::Error { message, .. } => self.line(format_args!("  [error: {message}]")),
+            Event::Warning { message } => self.line(format_args!("  [{message}]")),
+            _ => Ok(()),
+        }
+    }
+
+    fn line(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        self.close_line()?;
+        writeln!(self.out, "{text}")
+    }
+
+    fn close_line(&mut self) -> io::Result<()> {
+        match self.open.take() {
+            Some(_) => writeln!(self.out),
+            None => Ok(()),
+        }
+    }
+}
+
+fn broken(error: io::Error) -> Exit {
+    match error.kind() {
+        // `kaiwa talk | head` is no failure.
+        io::ErrorKind::BrokenPipe => std::process::exit(0),
+        _ => Exit::new(Code::Output, format!("the transcript cannot be written: {error}")),
+    }
+}
