@@ -4,7 +4,8 @@
 //! [`Silero`] of a stream, which holds nothing but the stream's state (1.4 kB).
 //!
 //! The network takes 576 samples: the last 64 of the frame before, then the 512 new
-//! ones (32 ms), and carries a recurrent state of 2 x 1 x 128 from frame to frame.
+//! ones (32 ms), and carries a recurrent state of 2 x 1 x 128 from frame to frame. Its
+//! input `sr` is the sample rate in Hz.
 
 use std::{
     fmt,
@@ -22,6 +23,8 @@ pub const MODEL_FILE: &str = "silero_vad_16k_op15.onnx";
 /// Samples of one frame at 16 000 Hz: 32 ms.
 pub const FRAME_SAMPLES: usize = 512;
 
+const SAMPLE_RATE_HZ: i32 = 16_000;
+
 /// Samples of the frame before that the network sees again.
 const CONTEXT_SAMPLES: usize = 64;
 const INPUT_SAMPLES: usize = CONTEXT_SAMPLES + FRAME_SAMPLES;
@@ -38,6 +41,7 @@ struct Network {
     model: Model,
     input: NodeId,
     state: NodeId,
+    sample_rate: NodeId,
     probability: NodeId,
     next_state: NodeId,
     run: RunOptions,
@@ -66,12 +70,13 @@ impl SileroModel {
             .load_file(&file)
             .map_err(|error| refused(&error))?;
         let node = |name| model.node_id(name).map_err(|error| refused(&error));
-        let [input, state] = [node("input")?, node("state")?];
+        let [input, state, sample_rate] = [node("input")?, node("state")?, node("sr")?];
         let [probability, next_state] = [node("output")?, node("stateN")?];
         let loaded = Self(Arc::new(Network {
             model,
             input,
             state,
+            sample_rate,
             probability,
             next_state,
             run: RunOptions::default().with_thread_pool(Some(budget.vad_pool())),
@@ -130,6 +135,7 @@ impl VoiceActivity for Silero {
                 vec![
                     (network.input, input.map_err(EngineError::failed)?.into()),
                     (network.state, state.map_err(EngineError::failed)?.into()),
+                    (network.sample_rate, Value::from(SAMPLE_RATE_HZ).into()),
                 ],
                 [network.probability, network.next_state],
                 Some(network.run.clone()),
