@@ -1,1 +1,36 @@
-//! Placeholder.
+//! An async client for any Realtime endpoint: OpenAI's, a kaiwa server's, or the one
+//! embedded in the same process.
+//!
+//! - [`Endpoint`] says where the server is, [`Link`] is a connection to it: events and
+//!   sound in, events and sound out, over TCP, TLS or any byte stream.
+//! - A [`SoundCard`](card::SoundCard) captures and plays on one clock.
+//!   [`FileCard`](card::FileCard) makes one of files, streams and queues.
+//! - [`Playback`](playback::Playback) knows what of each item was really played.
+//! - A [`Conversation`] joins the three: it streams the microphone, takes typed turns,
+//!   stops the assistant when the user speaks, tells the server what was heard, and tells
+//!   the program what happens in one stream of [`Event`]s.
+//!
+//! # Invariants
+//!
+//! - One task owns a conversation. It never blocks on sending while the server blocks on
+//!   sending to it.
+//! - Never two responses at once: a response is asked for when none is running.
+//! - Nothing of an interrupted item is played after the interruption, and the server is
+//!   told of no millisecond that was not played.
+//! - Every queue is bounded. A server that stops reading, or sends an hour of sound ahead,
+//!   ends the conversation; a program that stops reading events stops its clock.
+
+pub mod card;
+mod conversation;
+mod endpoint;
+mod link;
+pub mod playback;
+#[cfg(test)]
+mod testing;
+
+pub use conversation::{
+    Conversation, ConversationConfig, EndReason, Event, Handle, HandleError, Moment, OutputMode,
+    SpeechEnd, Trace, TraceEntry, Transcription, Turn, TurnLatency, Usage,
+};
+pub use endpoint::Endpoint;
+pub use link::{Closed, Direction, Incoming, Link, LinkError, LinkErrorKind, Tap};

@@ -1,0 +1,84 @@
+//! Sound cards: what captures the user and plays the assistant on one clock.
+
+mod error;
+mod file;
+mod mic;
+mod pace;
+mod speaker;
+
+use std::future::Future;
+
+pub use self::error::{CardError, CardErrorKind};
+pub use self::file::{FileCard, FileCardBuilder};
+pub use self::mic::{Mic, MicQueue};
+pub use self::pace::Pace;
+pub use self::speaker::Speaker;
+
+/// Samples of a tick: 20 ms at 24 kHz.
+pub const TICK: usize = 480;
+/// A tick in milliseconds.
+pub const TICK_MS: u64 = 20;
+
+/// 20 ms of mono sound at 24 kHz, full scale at ±1.0.
+pub type Frame = [f32; TICK];
+
+/// One clock for both directions.
+///
+/// Time is divided into ticks of 20 ms. [`play`](Self::play) begins a tick with what the
+/// speaker plays in it, [`capture`](Self::capture) waits for the tick's end and gives
+/// what the microphone heard in the same tick, so that frame *n* of both directions is
+/// the same 20 ms. Positions are samples since the first tick.
+///
+/// A backend for real devices keeps two rings that its callbacks fill and drain, and
+/// counts the tick by the samples of the playback callback; what is in the output ring
+/// and in the device is its [`output_latency`](Self::output_latency).
+pub trait SoundCard: Send + 'static {
+    /// Begins the tick and plays `frame` in it; `None` is silence.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot take it.
+    fn play(&mut self, frame: Option<&Frame>) -> Result<(), CardError>;
+
+    /// Waits for the end of the tick that `play` began and fills `frame` with what was
+    /// captured in it. Dropping the future and calling again loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// When an input or output fails.
+    fn capture(
+        &mut self,
+        frame: &mut Frame,
+    ) -> impl Future<Output = Result<(), CardError>> + Send;
+
+    /// What the microphone is doing.
+    fn mic(&self) -> MicState;
+
+    /// How the clock runs.
+    fn pace(&self) -> Pace;
+
+    /// Samples that were given to [`play`](Self::play) and are not audible yet.
+    fn output_latency(&self) -> u64 {
+        0
+    }
+
+    /// Completes the output and the recording.
+    ///
+    /// # Errors
+    ///
+    /// When what is left cannot be written.
+    fn finish(&mut self) -> impl Future<Output = Result<(), CardError>> + Send;
+}
+
+/// What a microphone is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MicState {
+    /// Its input has come to its end; from now on it gives silence.
+    Ended,
+    /// There is none.
+    Off,
+    /// It is open: it gives what there is, and silence while there is nothing.
+    Open,
+    /// It has more of a recording to give.
+    Sounding,
+}

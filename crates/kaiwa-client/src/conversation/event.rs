@@ -1,0 +1,249 @@
+use serde::Serialize;
+
+/// An event and when it happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Moment {
+    /// Milliseconds on the card's clock, which starts when the session is ready.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happens in a conversation: the one stream that renderers, recorders and
+/// benchmarks consume. Serialises as an object with a `type`.
+///
+/// Times are milliseconds on the card's clock.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// More of what the assistant says or writes.
+    AssistantDelta {
+        /// The item.
+        item: String,
+        /// The text.
+        text: String,
+    },
+    /// All of what the assistant says or writes in an item.
+    AssistantDone {
+        /// The item.
+        item: String,
+        /// The text.
+        text: String,
+    },
+    /// The assistant becomes audible.
+    AssistantSpeechStarted {
+        /// The response.
+        response: String,
+        /// The first sample over -50 dBFS.
+        ms: u64,
+    },
+    /// An item was played to its end.
+    AssistantSpeechStopped {
+        /// The item.
+        item: String,
+        /// Its length.
+        played_ms: u64,
+    },
+    /// The session exists.
+    Connected {
+        /// Its id.
+        session: String,
+        /// The model, as the server calls it.
+        model: Option<String>,
+    },
+    /// Nothing follows.
+    Ended {
+        /// Why.
+        #[serde(flatten)]
+        reason: EndReason,
+    },
+    /// The server reports an error; the conversation goes on.
+    Error {
+        /// Its code.
+        code: Option<String>,
+        /// The error in words.
+        message: String,
+        /// The client's event at fault.
+        event_id: Option<String>,
+    },
+    /// An item was interrupted, and this much of it was heard.
+    Heard {
+        /// The item.
+        item: String,
+        /// What was played of it.
+        ms: u64,
+        /// What had been received of it.
+        received_ms: u64,
+        /// About what was heard, in words: the text is cut in proportion to the sound.
+        text: String,
+    },
+    /// The assistant's sound ran out before its end.
+    PlaybackUnderrun {
+        /// The item.
+        item: String,
+    },
+    /// A response has ended.
+    ResponseDone {
+        /// The response.
+        response: String,
+        /// `completed`, `cancelled`, `incomplete` or `failed`.
+        status: String,
+        /// Why it was cancelled, is incomplete or failed.
+        reason: Option<String>,
+        /// What it cost.
+        usage: Option<Usage>,
+    },
+    /// How long the user waited for the assistant's voice. In real time only.
+    TurnLatency(TurnLatency),
+    /// The user begins to speak, as the server has it.
+    UserSpeechStarted {
+        /// The item to be.
+        item: String,
+        /// Where the turn begins.
+        ms: u64,
+    },
+    /// The user has spoken, as the server has it.
+    UserSpeechStopped {
+        /// The item to be.
+        item: String,
+        /// Where the turn ends, the silence included.
+        ms: u64,
+    },
+    /// More of what the user said.
+    UserTranscriptDelta {
+        /// The item.
+        item: String,
+        /// The text.
+        text: String,
+    },
+    /// All of what the user said or typed in an item.
+    UserTranscriptDone {
+        /// The item.
+        item: String,
+        /// The text.
+        text: String,
+        /// Whether it was typed.
+        typed: bool,
+    },
+    /// Something is not as it should be; the conversation goes on.
+    Warning {
+        /// What.
+        message: String,
+    },
+}
+
+/// From the end of the user's turn to the assistant's voice, step by step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TurnLatency {
+    /// The response.
+    pub response: String,
+    /// The user's item, when the server named it.
+    pub item: Option<String>,
+    /// Whether the turn was typed.
+    pub typed: bool,
+    /// The end of the user's speech, or the moment the typed turn was sent.
+    pub turn_end_ms: u64,
+    /// When the news of the decided turn arrived; the same as `turn_end_ms` for a typed or
+    /// committed turn.
+    pub decided_ms: u64,
+    /// When the transcript of the user's speech arrived, if it did by now.
+    pub transcript_ms: Option<u64>,
+    /// When the response was announced.
+    pub response_ms: Option<u64>,
+    /// When its first word arrived.
+    pub first_text_ms: Option<u64>,
+    /// When its first sound arrived.
+    pub first_audio_ms: Option<u64>,
+    /// Its first sample over -50 dBFS in the speaker.
+    pub audible_ms: u64,
+    /// From `turn_end_ms` to `audible_ms`.
+    pub total_ms: u64,
+}
+
+/// What a response cost, in tokens.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Usage {
+    /// What the model saw.
+    pub input_tokens: u64,
+    /// Of these, from a cache.
+    pub cached_tokens: u64,
+    /// What the model made.
+    pub output_tokens: u64,
+    /// Both.
+    pub total_tokens: u64,
+}
+
+/// Why a conversation ended.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The sound card failed.
+    CardFailed {
+        /// In one sentence.
+        message: String,
+    },
+    /// The server closed the connection.
+    Closed {
+        /// In one sentence.
+        message: String,
+        /// The close code.
+        code: Option<u16>,
+    },
+    /// The connection broke.
+    ConnectionLost {
+        /// In one sentence.
+        message: String,
+    },
+    /// All input was answered and played.
+    InputEnded,
+    /// The input came to its end, and the server heard no speech in it.
+    NothingHeard,
+    /// Whoever read the output has gone.
+    OutputClosed,
+    /// The server refused the session.
+    Rejected {
+        /// In one sentence.
+        message: String,
+    },
+    /// It was stopped.
+    Stopped,
+    /// The server owed something for too long.
+    TimedOut {
+        /// In one sentence.
+        message: String,
+    },
+}
+
+impl EndReason {
+    /// Whether something went wrong.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        match self {
+            Self::CardFailed { .. }
+            | Self::Closed { .. }
+            | Self::ConnectionLost { .. }
+            | Self::Rejected { .. }
+            | Self::TimedOut { .. } => true,
+            Self::InputEnded | Self::NothingHeard | Self::OutputClosed | Self::Stopped => false,
+        }
+    }
+}
+
+impl std::fmt::Display for EndReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CardFailed { message }
+            | Self::Closed { message, .. }
+            | Self::ConnectionLost { message }
+            | Self::Rejected { message }
+            | Self::TimedOut { message } => f.write_str(message),
+            Self::InputEnded => f.write_str("the input was answered"),
+            Self::NothingHeard => f.write_str("no speech was heard in the input"),
+            Self::OutputClosed => f.write_str("nobody reads the output any more"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! What the server's events mean.
+
+use kaiwa_protocol::{
+    ErrorDetail, Maybe, Response, ResponseOutputAudioDelta, ResponseStatus, ServerEvent,
+    TurnDetection, codes,
+};
+use tokio::time::Instant;
+
+use super::driver::{Active, Driver};
+use super::event::{EndReason, Event, Usage};
+use crate::card::SoundCard;
+use crate::playback::PartKey;
+
+impl<C: SoundCard> Driver<C> {
+    pub(super) fn understand(&mut self, event: ServerEvent) -> Result<(), EndReason> {
+        match event {
+            ServerEvent::SessionCreated(event) => {
+                self.session.created = true;
+                let model = match &event.session {
+                    kaiwa_protocol::Session::Realtime(session) => session.model.cloned(),
+                    _ => None,
+                };
+                let session = event.session.id().unwrap_or_default().to_owned();
+                self.emit(Event::Connected { session, model });
+            }
+            ServerEvent::SessionUpdated(event) => {
+                self.session.ready = true;
+                if let kaiwa_protocol::Session::Realtime(session) = &event.session {
+                    let input = session.audio.value().and_then(|audio| audio.input.value());
+                    if let Some(input) = input {
+                        self.note_turn_detection(&input.turn_detection);
+                    }
+                }
+            }
+            ServerEvent::Error(event) => self.fault(event.error),
+            ServerEvent::InputAudioBufferSpeechStarted(event) => {
+                self.turns.user_speaking = true;
+                self.turns.user_heard = true;
+                let ms = self.card_ms(event.audio_start_ms);
+                self.emit(Event::UserSpeechStarted {
+                    item: event.item_id,
+                    ms,
+                });
+                if self.session.interrupts_response {
+                    // The server has cancelled the response by itself.
+                    if let Some(active) = &mut self.turns.active {
+                        active.cancelled = true;
+                        self.playback.bar(&active.id);
+                    }
+                    self.cut_playback()?;
+                }
+            }
+            ServerEvent::InputAudioBufferSpeechStopped(event) => {
+                self.turns.user_speaking = false;
+                self.turns.answer_due = self.session.creates_response;
+                self.turns.empty_since = None;
+                let silence_ms = self.session.silence_ms.unwrap_or_default();
+                let end = self.speech_end_ms(event.audio_end_ms, silence_ms);
+                let now = self.now_ms();
+                self.latency.spoken(Some(event.item_id.clone()), end, now);
+                let ms = self.card_ms(event.audio_end_ms);
+                self.emit(Event::UserSpeechStopped {
+                    item: event.item_id,
+                    ms,
+                });
+            }
+            ServerEvent::InputAudioBufferCommitted(event) => {
+                if self.config.transcription.is_some() {
+                    self.turns.untranscribed.insert(event.item_id);
+                }
+            }
+            ServerEvent::ConversationItemInputAudioTranscriptionDelta(event) => {
+                if let Maybe::Value(text) = event.delta {
+                    self.emit(Event::UserTranscriptDelta {
+                        item: event.item_id,
+                        text,
+                    });
+                }
+            }
+            ServerEvent::ConversationItemInputAudioTranscriptionCompleted(event) => {
+                self.turns.untranscribed.remove(&event.item_id);
+                if event.transcript.trim().is_empty() && self.turns.answer_due {
+                    self.turns.empty_since = Some(Instant::now());
+                }
+                let now = self.now_ms();
+                self.latency.transcript(&event.item_id, now);
+                self.emit(Event::UserTranscriptDone {
+                    item: event.item_id,
+                    text: event.transcript,
+                    typed: false,
+                });
+            }
+            ServerEvent::ConversationItemInputAudioTranscriptionFailed(event) => {
+                self.turns.untranscribed.remove(&event.item_id);
+                let why = event.error.message.unwrap_or_default();
+                self.emit(Event::Warning {
+                    message: format!("what the user said could not be transcribed: {why}"),
+                });
+            }
+            ServerEvent::ResponseCreated(event) => self.response_created(&event.response),
+            ServerEvent::ResponseDone(event) => self.response_done(&event.response),
+            ServerEvent::ResponseOutputTextDelta(event) => {
+                self.text(&event.response_id, event.item_id, event.delta);
+            }
+            ServerEvent::ResponseOutputAudioTranscriptDelta(event) => {
+                self.text(&event.response_id, event.item_id, event.delta);
+            }
+            ServerEvent::ResponseOutputTextDone(event) => {
+                self.emit(Event::AssistantDone {
+                    item: event.item_id,
+                    text: event.text,
+                });
+            }
+            ServerEvent::ResponseOutputAudioTranscriptDone(event) => {
+                self.transcripts.set(&event.item_id, &event.transcript);
+                self.emit(Event::AssistantDone {
+                    item: event.item_id,
+                    text: event.transcript,
+                });
+            }
+            ServerEvent::ResponseOutputAudioDelta(event) => self.sound(&event)?,
+            ServerEvent::ResponseOutputAudioDone(event) => {
+                let part = PartKey {
+                    item: event.item_id,
+                    content_index: event.content_index,
+                };
+                if self.playback.complete(&part) {
+                    self.spoken_to_the_end(&part);
+                }
+            }
+            ServerEvent::Unknown(event) => {
+                tracing::debug!(kind = event.kind, "an event unknown to this client");
+            }
+            other => tracing::trace!(kind = other.kind(), "nothing to do"),
+        }
+        Ok(())
+    }
+
+    fn note_turn_detection(&mut self, turn: &Maybe<TurnDetection>) {
+        match turn {
+            // A server that does not say has the protocol's defaults.
+            Maybe::Absent => {}
+            Maybe::Null => self.session.creates_response = false,
+            Maybe::Value(turn) => {
+                self.session.creates_response = turn.creates_response();
+                self.session.interrupts_response = turn.interrupts_response();
+                self.session.silence_ms = match turn {
+                    TurnDetection::ServerVad(vad) => vad.silence_duration_ms.copied(),
+                    _ => None,
+                };
+            }
+        }
+    }
+
+    fn fault(&mut self, error: ErrorDetail) {
+        let code = error.code.into_value();
+        let event_id = error.event_id.into_value();
+        if event_id.as_ref() == Some(&self.session.update_id) {
+            // The session goes on with the server's own configuration.
+            self.session.ready = true;
+        }
+        let refused = event_id.is_some() && event_id == self.turns.requested;
+        if refused {
+            self.turns.requested = None;
+        }
+        match code.as_deref() {
+            // A response that ended on its own before the cancellation arrived.
+            Some(codes::RESPONSE_CANCEL_NOT_ACTIVE) => return,
+            // The server began one of its own in the meantime: after that one.
+            Some(codes::CONVERSATION_ALREADY_HAS_ACTIVE_RESPONSE) if self.turns.requested.is_some() || refused => {
+                self.turns.requested = None;
+                self.turns.owed = true;
+                if self.turns.active.is_none() {
+                    self.turns.answer_due = true;
+                }
+                return;
+            }
+            Some(codes::INVALID_API_KEY | codes::SESSION_EXPIRED | codes::BETA_API_SHAPE_DISABLED) => {
+                self.session.fatal = Some(error.message.clone());
+            }
+            _ => {}
+        }
+        self.emit(Event::Error {
+            code,
+            message: error.message,
+            event_id,
+        });
+    }
+
+    fn response_created(&mut self, response: &Response) {
+        if response.conversation_id.is_null() {
+            // Out of band: not part of this conversation.
+            return;
+        }
+        let now = self.now_ms();
+        self.latency.response(&response.id, now);
+        self.turns.requested = None;
+        self.turns.answer_due = false;
+        self.turns.empty_since = None;
+        self.turns.active = Some(Active {
+            id: response.id.clone(),
+            cancelled: false,
+        });
+    }
+
+    fn response_done(&mut self, response: &Response) {
+        if self
+            .turns
+            .active
+            .as_ref()
+            .is_some_and(|active| active.id == response.id)
+        {
+            self.turns.active = None;
+        }
+        self.playback.complete_response(&response.id);
+        let status = match &response.status {
+            Maybe::Value(ResponseStatus::InProgress) | Maybe::Absent | Maybe::Null => "completed",
+            Maybe::Value(status) => status.as_str(),
+        };
+        let reason = response.status_details.value().and_then(|details| {
+            let why = details.reason.value().map(|reason| reason.as_str().to_owned());
+            let error = details.error.value().and_then(|error| {
+                error.message.cloned().or_else(|| error.code.cloned())
+            });
+            error.or(why)
+        });
+        let usage = response.usage.value().map(|usage| Usage {
+            input_tokens: usage.input_tokens.copied().unwrap_or_default(),
+            cached_tokens: usage
+                .input_token_details
+                .value()
+                .and_then(|details| details.cached_tokens.copied())
+                .unwrap_or_default(),
+            output_tokens: usage.output_tokens.copied().unwrap_or_default(),
+            total_tokens: usage.total_tokens.copied().unwrap_or_default(),
+        });
+        self.emit(Event::ResponseDone {
+            response: response.id.clone(),
+            status: status.to_owned(),
+            reason,
+            usage,
+        });
+    }
+
+    fn text(&mut self, response: &str, item: String, text: String) {
+        let now = self.now_ms();
+        self.latency.text(response, now);
+        self.transcripts.push(&item, &text);
+        self.emit(Event::AssistantDelta { item, text });
+    }
+
+    fn sound(&mut self, event: &ResponseOutputAudioDelta) -> Result<(), EndReason> {
+        let part = PartKey {
+            item: event.item_id.clone(),
+            content_index: event.content_index,
+        };
+        if self.decoder.0.as_ref() != Some(&part) {
+            self.decoder.0 = Some(part.clone());
+            self.decoder.1.reset();
+        }
+        let mut samples = Vec::with_capacity(event.delta.len() / 2 + 1);
+        self.decoder.1.push(&event.delta, &mut samples);
+        match self.playback.push(&event.response_id, &part, samples) {
+            Ok(true) => {
+                let now = self.now_ms();
+                self.latency.audio(&event.response_id, now);
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(_) => Err(EndReason::Rejected {
+                message: "the server sends sound without end: more than an hour waits to be played"
+                    .to_owned(),
+            }),
+        }
+    }
+}

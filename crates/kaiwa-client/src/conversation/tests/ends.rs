@@ -1,0 +1,308 @@
+use serde_json::json;
+
+use super::*;
+use crate::card::{FileCard, Mic};
+use crate::testing::{connected, script};
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_ends_the_conversation_with_a_sentence() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder()
+        .mic(Mic::clip(tone(60_000)))
+        .record(file.path())
+        .build()
+        .expect("a card");
+    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
+    let server = script(async move {
+        server.open().await;
+        server.hear(500).await;
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    let EndReason::ConnectionLost { message } = reason(&moments) else {
+        panic!("{:?}", reason(&moments));
+    };
+    assert!(message.starts_with("the connection was lost: "), "{message}");
+    assert!(reason(&moments).is_error());
+    let wav = Clip::open(file.path()).expect("playable");
+    assert!(wav.duration_ms() >= 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_is_told_with_code_and_reason() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
+    let server = script(async move {
+        server.open().await;
+        server.close(1001, "maintenance").await;
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(
+        reason(&moments),
+        &EndReason::Closed {
+            message: "the server closed the connection (code 1001: maintenance)".to_owned(),
+            code: Some(1001)
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_refused_after_the_handshake_is_a_rejection() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
+    let server = script(async move {
+        server.expect("session.update").await;
+        server
+            .send(json!({"type": "error", "error": {"type": "invalid_request_error",
+                "code": "invalid_api_key", "message": "Incorrect API key provided", "param": null}}))
+            .await;
+        server.close(3000, "invalid_request_error.invalid_api_key").await;
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(
+        reason(&moments),
+        &EndReason::Rejected {
+            message: "Incorrect API key provided".to_owned()
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_are_not_events_are_warnings() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    handle.say("Hello").expect("is taken");
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.send_text("not json").await;
+        server.send_text("[1, 2]").await;
+        server.send_text(r#"{"no": "type"}"#).await;
+        server.send_text(r#"{"type": "response.done"}"#).await;
+        server.send_binary(vec![0xff; 10]).await;
+        server.send(json!({"type": "something.new", "with": {"any": "thing"}})).await;
+        server.expect("conversation.item.create").await;
+        server.expect("response.create").await;
+        server.begin_response("resp_1").await;
+        server.end_response("resp_1", "completed").await;
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    let warnings = moments
+        .iter()
+        .filter(|moment| matches!(moment.event, Event::Warning { .. }));
+    assert_eq!(warnings.count(), 5);
+    assert_eq!(reason(&moments), &EndReason::InputEnded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_leaves_a_playable_recording_of_both_sides() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder()
+        .mic(Mic::clip(tone(60_000)))
+        .record(file.path())
+        .build()
+        .expect("a card");
+    let (mut conversation, handle) =
+        Conversation::start(link, card, ConversationConfig::default());
+    handle.say("Hello").expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.expect("conversation.item.create").await;
+        server.expect("response.create").await;
+        server.begin_response("resp_1").await;
+        server.speak("resp_1", "a", "A long answer", 10_000).await;
+        assert!(server.next().await.is_none());
+    });
+    let started = until(&mut conversation, |event| match event {
+        Event::AssistantSpeechStarted { ms, .. } => Some(*ms),
+        _ => None,
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    handle.stop();
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(reason(&moments), &EndReason::Stopped);
+    let wav = Clip::open(file.path()).expect("playable");
+    assert_eq!(wav.channels, 2);
+    let length = wav.duration_ms();
+    assert!((started + 2480..started + 2560).contains(&length), "{length} ms");
+    // Both sides to the last sample: half of 0.5 and 0.25.
+    assert_eq!(wav.samples.last(), Some(&0.375));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_conversation_ends_it() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    server.open().await;
+    drop(conversation);
+    assert!(server.next().await.is_none());
+    while handle.say("still there?").is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_in_which_nothing_is_heard_ends() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder()
+        .mic(Mic::clip(tone(500)))
+        .build()
+        .expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    drop(handle);
+    let server = script(async move {
+        server.open().await;
+        let begun = tokio::time::Instant::now();
+        assert!(server.next().await.is_none());
+        begun.elapsed().as_millis()
+    });
+    let moments = all(conversation).await;
+    assert_eq!(reason(&moments), &EndReason::NothingHeard);
+    let waited = server.await.expect("the script");
+    // The recording, two seconds of silence, three of patience.
+    assert!((5480..5560).contains(&waited), "{waited} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_in_which_nothing_was_understood_is_not_waited_for_long() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder()
+        .mic(Mic::clip(tone(500)))
+        .build()
+        .expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    drop(handle);
+    let server = script(async move {
+        server.open().await;
+        server.hear(700).await;
+        for event in [
+            json!({"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "u"}),
+            json!({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 700, "item_id": "u"}),
+            json!({"type": "input_audio_buffer.committed", "item_id": "u"}),
+            json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": "u",
+                "content_index": 0, "transcript": "", "usage": {"type": "duration", "seconds": 1}}),
+        ] {
+            server.send(event).await;
+        }
+        let begun = tokio::time::Instant::now();
+        assert!(server.next().await.is_none());
+        begun.elapsed().as_millis()
+    });
+    let moments = all(conversation).await;
+    assert_eq!(reason(&moments), &EndReason::InputEnded);
+    let waited = server.await.expect("the script");
+    assert!(waited < 5000, "{waited} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_owes_an_answer_is_not_waited_for_forever() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    handle.say("Hello").expect("is taken");
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.expect("conversation.item.create").await;
+        server.expect("response.create").await;
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(
+        reason(&moments),
+        &EndReason::TimedOut {
+            message: "the server has owed an answer for 60 s and says nothing".to_owned()
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_at_all_is_given_up() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
+    let server = script(async move {
+        server.expect("session.update").await;
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert!(matches!(reason(&moments), EndReason::TimedOut { .. }), "{moments:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trace_sees_every_event_of_both_sides() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = std::sync::Arc::clone(&seen);
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder()
+        .mic(Mic::clip(tone(20)))
+        .build()
+        .expect("a card");
+    let config = ConversationConfig {
+        trace: Some(Box::new(move |entry| {
+            let line = serde_json::to_value(entry).expect("JSON");
+            sink.lock().expect("a lock").push(line);
+        })),
+        ..ConversationConfig::default()
+    };
+    let (conversation, handle) = Conversation::start(link, card, config);
+    let server = script(async move {
+        server.open().await;
+        server.hear(40).await;
+        handle.stop();
+        assert!(server.next().await.is_none());
+    });
+    all(conversation).await;
+    server.await.expect("the script");
+    let seen = seen.lock().expect("a lock");
+    let kinds: Vec<(&str, &str)> = seen
+        .iter()
+        .map(|line| {
+            (
+                line["direction"].as_str().expect("a direction"),
+                line["json"]["type"].as_str().expect("a type"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        kinds[..4],
+        [
+            ("sent", "session.update"),
+            ("received", "session.created"),
+            ("received", "session.updated"),
+            ("sent", "input_audio_buffer.append"),
+        ]
+    );
+    assert_eq!(seen[3]["at_ms"], 20);
+}
+
+#[test]
+fn events_are_flat_objects_with_a_type() {
+    let moment = Moment {
+        at_ms: 7,
+        event: Event::Ended {
+            reason: EndReason::Closed {
+                message: "gone".to_owned(),
+                code: Some(1001),
+            },
+        },
+    };
+    assert_eq!(
+        serde_json::to_value(&moment).expect("JSON"),
+        json!({"at_ms": 7, "type": "ended", "reason": "closed", "message": "gone", "code": 1001})
+    );
+}

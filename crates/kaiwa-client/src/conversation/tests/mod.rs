@@ -1,0 +1,54 @@
+//! Conversations with a scripted server, in virtual time.
+
+mod ends;
+mod interruptions;
+mod spoken;
+mod typed;
+
+use kaiwa_audio::Clip;
+
+use super::*;
+
+/// A recording of `ms` at half scale.
+fn tone(ms: usize) -> Clip {
+    Clip {
+        samples: vec![0.5; ms * 24],
+        rate_hz: 24_000,
+        channels: 1,
+    }
+}
+
+/// Everything to the end.
+async fn all(mut conversation: Conversation) -> Vec<Moment> {
+    let mut moments = Vec::new();
+    while let Some(moment) = conversation.next().await {
+        moments.push(moment);
+    }
+    moments
+}
+
+/// The events alone.
+fn events(moments: &[Moment]) -> Vec<&Event> {
+    moments.iter().map(|moment| &moment.event).collect()
+}
+
+/// Reads on to the first event that `wanted` takes.
+async fn until<T>(
+    conversation: &mut Conversation,
+    mut wanted: impl FnMut(&Event) -> Option<T>,
+) -> T {
+    loop {
+        let moment = conversation.next().await.expect("more events");
+        if let Some(found) = wanted(&moment.event) {
+            return found;
+        }
+    }
+}
+
+/// The reason at the end.
+fn reason(moments: &[Moment]) -> &EndReason {
+    match moments.last().map(|moment| &moment.event) {
+        Some(Event::Ended { reason }) => reason,
+        other => panic!("the last event is {other:?}"),
+    }
+}

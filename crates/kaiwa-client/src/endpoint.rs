@@ -1,0 +1,197 @@
+//! Where a Realtime server is, and what opens it.
+
+use crate::link::LinkError;
+
+/// A Realtime server: its address, its key and the model asked for.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Endpoint {
+    /// A base such as `https://api.openai.com/v1` or `ws://127.0.0.1:8080/v1`, with or
+    /// without `/realtime`, with or without a query.
+    pub url: String,
+    /// The API key, sent as a bearer token (as `api-key` to Azure).
+    pub key: Option<String>,
+    /// The environment variable the key came from, for messages about a wrong key.
+    pub key_env: Option<String>,
+    /// The model, unless the URL's query names one.
+    pub model: Option<String>,
+    /// Further headers of the handshake, name and value.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Endpoint {
+    /// The server at `url`, with no key and no model.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Works out what to connect to and what to ask for.
+    pub(crate) fn target(&self) -> Result<Target, LinkError> {
+        let invalid = |reason| LinkError::InvalidUrl {
+            url: self.url.clone(),
+            reason,
+        };
+        let url = self.url.trim();
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| {
+            invalid("it needs a scheme, as in wss://api.openai.com/v1 or ws://127.0.0.1:8080/v1")
+        })?;
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "wss" | "https" => true,
+            "ws" | "http" => false,
+            _ => return Err(invalid("its scheme must be ws, wss, http or https")),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = match place.find('/') {
+            Some(slash) => place.split_at(slash),
+            None => (place, ""),
+        };
+        if authority.contains('@') {
+            return Err(invalid("a user name does not belong in it; the key goes into a header"));
+        }
+        let (host, port) = split_authority(authority).ok_or_else(|| invalid("its host or port is not valid"))?;
+        let path = match path.trim_end_matches('/') {
+            "" => "/v1/realtime".to_owned(),
+            path if path.ends_with("/realtime") => path.to_owned(),
+            path => format!("{path}/realtime"),
+        };
+        let mut query = query.to_owned();
+        if let Some(model) = &self.model
+            && !query.split('&').any(|pair| pair.starts_with("model="))
+        {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            query.push_str("model=");
+            percent_encode(model, &mut query);
+        }
+        if !query.is_empty() {
+            query.insert(0, '?');
+        }
+        Ok(Target {
+            uri: format!(
+                "{}://{authority}{path}{query}",
+                if tls { "wss" } else { "ws" }
+            ),
+            port: port.unwrap_or(if tls { 443 } else { 80 }),
+            azure: host.ends_with(".openai.azure.com"),
+            host,
+            tls,
+        })
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    /// Leaves the secrets out: logs are read by people.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("url", &self.url)
+            .field("key", &self.key.as_ref().map(|_| "(hidden)"))
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An endpoint, worked out.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Target {
+    /// What the handshake asks for.
+    pub(crate) uri: String,
+    /// The host, without the brackets of IPv6.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: bool,
+    /// Whether the key goes into Azure's header.
+    pub(crate) azure: bool,
+}
+
+/// Splits `host:port`, `[v6]:port`, `host`.
+fn split_authority(authority: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        (host, after.strip_prefix(':').or((!after.is_empty()).then_some("?")))
+    } else {
+        match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        }
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
+    if host.is_empty() || !host.chars().all(legal) {
+        return None;
+    }
+    let port = port.map(|port| port.parse().ok()).map_or(Some(None), |port| port.map(Some))?;
+    Some((host.to_ascii_lowercase(), port))
+}
+
+/// Appends `text` as a query value: all but RFC 3986's unreserved characters escaped.
+fn percent_encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str, model: Option<&str>) -> Target {
+        Endpoint {
+            model: model.map(str::to_owned),
+            ..Endpoint::new(url)
+        }
+        .target()
+        .expect("a valid URL")
+    }
+
+    #[test]
+    fn bases_of_every_kind_lead_to_the_realtime_path() {
+        for (url, model, uri) in [
+            ("https://api.openai.com/v1", Some("gpt-realtime"), "wss://api.openai.com/v1/realtime?model=gpt-realtime"),
+            ("wss://api.openai.com/v1/", None, "wss://api.openai.com/v1/realtime"),
+            ("ws://127.0.0.1:8080", None, "ws://127.0.0.1:8080/v1/realtime"),
+            ("http://localhost:8080/v1/realtime", Some("a b"), "ws://localhost:8080/v1/realtime?model=a%20b"),
+            ("ws://h/v1/realtime?model=x", Some("y"), "ws://h/v1/realtime?model=x"),
+            ("ws://h/v1?x=1#top", Some("y"), "ws://h/v1/realtime?x=1&model=y"),
+            ("ws://[::1]:9/v1", None, "ws://[::1]:9/v1/realtime"),
+            ("WSS://H/V1", None, "wss://H/V1/realtime"),
+        ] {
+            assert_eq!(target(url, model).uri, uri, "{url}");
+        }
+    }
+
+    #[test]
+    fn hosts_ports_and_azure_are_recognised() {
+        let azure = target("https://me.openai.azure.com/openai/v1", None);
+        assert!(azure.azure && azure.tls);
+        assert_eq!(azure.port, 443);
+        let local = target("ws://[::1]:9/v1", None);
+        assert_eq!((local.host.as_str(), local.port, local.tls), ("::1", 9, false));
+        assert_eq!(target("ws://h", None).port, 80);
+        assert!(!target("https://openai.azure.com.evil.org", None).azure);
+    }
+
+    #[test]
+    fn what_is_not_a_url_is_refused_with_a_reason() {
+        for url in ["", "api.openai.com", "ftp://h", "ws://", "ws://h:99999", "ws://h:x", "ws://me@h", "ws://a b", "ws://[::1"] {
+            let error = Endpoint::new(url).target().expect_err(url);
+            assert!(matches!(error, LinkError::InvalidUrl { .. }), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_key_stays_out_of_logs() {
+        let endpoint = Endpoint {
+            key: Some("sk-secret".to_owned()),
+            ..Endpoint::new("ws://h")
+        };
+        assert!(!format!("{endpoint:?}").contains("secret"));
+    }
+}

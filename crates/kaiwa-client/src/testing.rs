@@ -1,0 +1,190 @@
+//! A scripted server at the other end of a pipe.
+
+use std::future::Future;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::io::DuplexStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::endpoint::Endpoint;
+use crate::link::Link;
+
+/// Bytes the pipe holds: less than a second of speech, so that a side that does not read
+/// stops the other.
+const PIPE: usize = 16 * 1024;
+
+pub(crate) struct FakeServer {
+    socket: WebSocketStream<DuplexStream>,
+    /// The sound appended so far, as bytes.
+    pub(crate) heard: Vec<u8>,
+    events: u64,
+}
+
+/// A link and the server at its other end.
+pub(crate) async fn connected() -> (Link, FakeServer) {
+    let (near, far) = tokio::io::duplex(PIPE);
+    let endpoint = Endpoint::new("ws://kaiwa.test/v1");
+    let (link, socket) = tokio::join!(
+        Link::over(near, &endpoint),
+        tokio_tungstenite::accept_async(far)
+    );
+    let server = FakeServer {
+        socket: socket.expect("a handshake"),
+        heard: Vec::new(),
+        events: 0,
+    };
+    (link.expect("a link"), server)
+}
+
+impl FakeServer {
+    /// The session's opening: `session.created`, the client's update, `session.updated`
+    /// with what the client asked for. Gives the update.
+    pub(crate) async fn open(&mut self) -> Value {
+        let session = json!({"type": "realtime", "id": "sess_1", "model": "fake"});
+        self.send(json!({"type": "session.created", "session": session})).await;
+        let update = self.expect("session.update").await;
+        let mut session = update["session"].clone();
+        let turn = &mut session["audio"]["input"]["turn_detection"];
+        if turn.is_object() && turn["silence_duration_ms"].is_null() {
+            turn["silence_duration_ms"] = json!(200);
+        }
+        self.send(json!({"type": "session.updated", "session": session})).await;
+        update
+    }
+
+    pub(crate) async fn send(&mut self, mut event: Value) {
+        self.events += 1;
+        event["event_id"] = json!(format!("event_{}", self.events));
+        self.send_text(event.to_string()).await;
+    }
+
+    pub(crate) async fn send_text(&mut self, text: impl Into<String>) {
+        let message = Message::Text(text.into().into());
+        self.socket.send(message).await.expect("a client that reads");
+    }
+
+    pub(crate) async fn send_binary(&mut self, bytes: Vec<u8>) {
+        let message = Message::Binary(bytes.into());
+        self.socket.send(message).await.expect("a client that reads");
+    }
+
+    /// The client's next event, appends aside; `None` when it has closed.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            match self.socket.next().await? {
+                Ok(Message::Text(text)) => {
+                    let event: Value = serde_json::from_str(&text).expect("JSON");
+                    if event["type"] != "input_audio_buffer.append" {
+                        return Some(event);
+                    }
+                    let audio = event["audio"].as_str().expect("a string");
+                    self.heard.extend(STANDARD.decode(audio).expect("base64"));
+                }
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The client's next event, appends aside, which must be of this type.
+    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
+        let event = self.next().await.expect("an event");
+        assert_eq!(event["type"], kind, "{event}");
+        event
+    }
+
+    /// Reads appends until `ms` of sound have arrived in all. No other event may come.
+    pub(crate) async fn hear(&mut self, ms: usize) {
+        while self.heard.len() < ms * 48 {
+            let message = self.socket.next().await.expect("more sound").expect("a frame");
+            let text = message.to_text().expect("text");
+            let event: Value = serde_json::from_str(text).expect("JSON");
+            assert_eq!(event["type"], "input_audio_buffer.append", "{event}");
+            let audio = event["audio"].as_str().expect("a string");
+            self.heard.extend(STANDARD.decode(audio).expect("base64"));
+        }
+    }
+
+    /// Reads appends for `ms` of time; any other event fails the test.
+    pub(crate) async fn hear_for(&mut self, ms: u64) {
+        let quiet = self.next();
+        let elapsed = tokio::time::timeout(std::time::Duration::from_millis(ms), quiet).await;
+        assert!(elapsed.is_err(), "unexpected {elapsed:?}");
+    }
+
+    /// Announces a response and its item.
+    pub(crate) async fn begin_response(&mut self, response: &str) {
+        self.send(json!({"type": "response.created", "response": {
+            "id": response, "status": "in_progress", "output": [], "conversation_id": "conv_1"}}))
+            .await;
+    }
+
+    /// Ends a response.
+    pub(crate) async fn end_response(&mut self, response: &str, status: &str) {
+        self.send(json!({"type": "response.done", "response": {
+            "id": response, "status": status, "output": [], "conversation_id": "conv_1",
+            "usage": {"total_tokens": 7, "input_tokens": 4, "output_tokens": 3}}}))
+            .await;
+    }
+
+    /// Says `text` in `ms` of sound at a quarter of full scale, in deltas of 100 ms.
+    pub(crate) async fn speak(&mut self, response: &str, item: &str, text: &str, ms: usize) {
+        self.send(place("response.output_audio_transcript.delta", response, item, json!({"delta": text})))
+            .await;
+        self.sound(response, item, ms).await;
+    }
+
+    pub(crate) async fn sound(&mut self, response: &str, item: &str, ms: usize) {
+        let mut left = ms;
+        while left > 0 {
+            let chunk = left.min(100);
+            let bytes = [0x00, 0x20].repeat(chunk * 24);
+            self.sound_bytes(response, item, &bytes).await;
+            left -= chunk;
+        }
+    }
+
+    pub(crate) async fn sound_bytes(&mut self, response: &str, item: &str, bytes: &[u8]) {
+        let delta = json!({"delta": STANDARD.encode(bytes)});
+        self.send(place("response.output_audio.delta", response, item, delta)).await;
+    }
+
+    /// Ends an item's speech.
+    pub(crate) async fn spoken(&mut self, response: &str, item: &str, text: &str) {
+        self.send(place("response.output_audio.done", response, item, json!({}))).await;
+        let done = json!({"transcript": text});
+        self.send(place("response.output_audio_transcript.done", response, item, done)).await;
+    }
+
+    pub(crate) async fn close(mut self, code: u16, reason: &str) {
+        use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: reason.to_owned().into(),
+        };
+        self.socket.close(Some(frame)).await.expect("a client that reads");
+        while self.socket.next().await.is_some() {}
+    }
+}
+
+/// Runs the server's script beside the test, and fails the test when the script fails.
+pub(crate) fn script<T: Send + 'static>(
+    script: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(script)
+}
+
+fn place(kind: &str, response: &str, item: &str, extra: Value) -> Value {
+    let mut event = json!({
+        "type": kind, "response_id": response, "item_id": item,
+        "output_index": 0, "content_index": 0,
+    });
+    for (name, value) in extra.as_object().expect("an object") {
+        event[name] = value.clone();
+    }
+    event
+}
