@@ -1,54 +1,59 @@
 //! The server's side of a Realtime session as a deterministic state machine.
 //!
-//! Placeholder of the public face; see the module `engine`.
-#![allow(missing_docs)]
+//! A [`Session`] knows what the protocol says and nothing of sockets, threads, clocks or
+//! models. A driver feeds it with [`Input`]s and acts on its [`Output`]s:
+//!
+//! 1. [`Session::new`], then [`Session::start`]: the drain holds `session.created`.
+//! 2. For everything that happens, [`Session::handle`] with the time since the session
+//!    began; take every output out of the [`Drain`] and act on it.
+//! 3. Ask [`Session::next_timeout`]; when that time comes and nothing else happened, call
+//!    `handle` with [`Input::Timeout`].
+//!
+//! # Invariants
+//!
+//! - Deterministic: the same options, inputs and times give the same outputs, byte for byte.
+//! - A session cannot be touched while a drain is alive, and no output is ever lost: what is
+//!   left in a drain comes first in the next one.
+//! - Every event of a client is applied or answered with an `error` that carries its
+//!   `event_id`.
+//! - Each `response.created` is followed by exactly one `response.done`, unless the session
+//!   ends first, and at most one response at a time writes to the conversation.
+//! - Results of a job that was cancelled are dropped by the job's id, whenever they come.
+//! - What the model is told it said is what was heard.
+//! - Memory is bounded by [`SessionOptions`].
+//!
+//! # The cascade
+//!
+//! Appended audio is brought to 16 kHz and judged frame by frame
+//! ([`EngineCommand::Detect`]). A turn's audio becomes an item and is transcribed
+//! ([`EngineCommand::Transcribe`]), whether or not the client wants to see the transcript: the
+//! language model needs it. A response waits for the transcripts in its context, is written
+//! ([`EngineCommand::Generate`]), cut into clauses, and spoken clause by clause
+//! ([`EngineCommand::Speak`]).
 
+mod clause;
+mod config;
+mod conversation;
 mod engine;
+mod ids;
+mod input_buffer;
+mod io;
+mod ledger;
+mod options;
+mod outbox;
+mod prompt;
+mod refusal;
+mod response;
+mod session;
+mod speech;
+mod timer;
+mod vad;
 
 pub use engine::{
     EngineCommand, EngineEvent, Generate, JobId, PromptCall, PromptMessage, PromptRole, PromptTool,
     PromptToolChoice, Word,
 };
-
-/// Milliseconds of the driver's monotonic clock since the session began.
-pub type Millis = u64;
-
-/// What happens to a session.
-pub enum Input<'a> {
-    /// A client event other than `input_audio_buffer.append`, parsed.
-    Client(kaiwa_protocol::ClientEvent),
-    /// The payload of an `input_audio_buffer.append`, base64 decoded, any length, in the
-    /// session's input format.
-    Audio {
-        /// The client's id of the event, for errors.
-        event_id: Option<&'a str>,
-        /// The bytes.
-        bytes: &'a [u8],
-    },
-    /// A frame that is no client event: the codec's reason goes back as an `error` event.
-    Malformed(kaiwa_protocol::ParseError),
-    /// A result of a job.
-    Engine(JobId, EngineEvent),
-    /// The time named by `next_timeout` has come.
-    Timeout,
-}
-
-/// What a session wants done.
-pub enum Output {
-    /// Send an event to the client.
-    Send(kaiwa_protocol::ServerEvent),
-    /// Give a job to an engine.
-    Run(JobId, EngineCommand),
-    /// The job's result is no longer wanted.
-    Cancel(JobId),
-    /// Close the connection after everything sent so far.
-    Close(CloseReason),
-}
-
-/// Why a session ends.
-pub struct CloseReason {
-    /// WebSocket close code.
-    pub code: u16,
-    /// Reason text.
-    pub reason: String,
-}
+pub use io::{CloseReason, Drain, Input, Millis, Output};
+pub use options::SessionOptions;
+pub use session::Session;
+pub use timer::Timer;

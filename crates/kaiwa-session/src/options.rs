@@ -1,0 +1,57 @@
+//! What a server decides about a session before it begins.
+
+use crate::Millis;
+
+/// How a session begins and what bounds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionOptions {
+    /// Name of the model, as the client asked for it. Fixed for the session.
+    pub model: String,
+    /// Seed of the identifiers. Two sessions with the same seed have the same identifiers.
+    pub seed: u64,
+    /// Unix time at which the session begins, in seconds; only `expires_at` rests on it.
+    pub created_unix_seconds: u64,
+    /// How long the session may last.
+    pub max_session_ms: Millis,
+    /// Instructions until the client gives its own.
+    pub instructions: String,
+    /// Voice until the client chooses another.
+    pub voice: String,
+    /// Voices a client may choose. Empty accepts every name.
+    pub voices: Vec<String>,
+    /// Silence that ends a turn, until the client says otherwise.
+    pub silence_duration_ms: Millis,
+    /// Most audio that may wait in the input buffer. With turn detection a turn ends there;
+    /// without, an append beyond it is refused.
+    pub max_buffer_ms: Millis,
+    /// Most bytes of audio kept for `conversation.item.retrieve`; the oldest items lose
+    /// theirs first.
+    pub max_kept_audio_bytes: usize,
+    /// Whether `rate_limits.updated` (with an empty list) follows each response.
+    pub rate_limits: bool,
+}
+
+impl Default for SessionOptions {
+    /// An hour, server turn detection with half a second of silence, ten minutes of
+    /// buffer, 64 MiB of kept audio.
+    fn default() -> Self {
+        Self {
+            model: "kaiwa".to_owned(),
+            seed: 0,
+            created_unix_seconds: 0,
+            max_session_ms: 60 * 60 * 1000,
+            instructions: DEFAULT_INSTRUCTIONS.to_owned(),
+            voice: "alloy".to_owned(),
+            voices: Vec::new(),
+            silence_duration_ms: 500,
+            max_buffer_ms: 10 * 60 * 1000,
+            max_kept_audio_bytes: 64 << 20,
+            rate_limits: false,
+        }
+    }
+}
+
+/// Shapes answers for the ear: what is spoken cannot be skimmed.
+const DEFAULT_INSTRUCTIONS: &str = "You are a friendly voice assistant. Your answers are \
+spoken aloud: answer in one to three short sentences of plain words, without lists, \
+headings, emoji or other markup, and write numbers and units the way they are said.";

@@ -1,0 +1,259 @@
+//! What the language model is told: instructions and context as messages.
+
+use kaiwa_protocol::{ContentPart, Item, Message, Role, Tool, ToolChoice};
+
+use crate::{
+    conversation::{Entry, Hearing},
+    engine::{PromptCall, PromptMessage, PromptRole, PromptTool, PromptToolChoice},
+};
+
+/// Instructions and context as messages. Items without anything to say are left out: a
+/// user who was not understood, an answer of which nothing was heard.
+pub(crate) fn messages<'a>(
+    instructions: &str,
+    context: impl Iterator<Item = &'a Entry>,
+) -> Vec<PromptMessage> {
+    let mut messages = Vec::new();
+    if !instructions.is_empty() {
+        messages.push(text_message(PromptRole::System, instructions.to_owned()));
+    }
+    for entry in context {
+        match &entry.item {
+            Item::Message(message) => messages.extend(said(message, entry)),
+            Item::FunctionCall(call) => {
+                let call = PromptCall {
+                    call_id: call.call_id.cloned().unwrap_or_default(),
+                    name: call.name.clone(),
+                    arguments: call.arguments.clone(),
+                };
+                // Calls belong to the message they follow.
+                match messages.last_mut() {
+                    Some(last) if last.role == PromptRole::Assistant => last.calls.push(call),
+                    _ => messages.push(PromptMessage {
+                        calls: vec![call],
+                        ..text_message(PromptRole::Assistant, String::new())
+                    }),
+                }
+            }
+            Item::FunctionCallOutput(output) => messages.push(PromptMessage {
+                call_id: Some(output.call_id.clone()),
+                ..text_message(PromptRole::Tool, output.output.clone())
+            }),
+            Item::McpListTools(_)
+            | Item::McpCall(_)
+            | Item::McpApprovalRequest(_)
+            | Item::McpApprovalResponse(_)
+            | Item::Reference(_)
+            | Item::Unknown(_) => {}
+        }
+    }
+    messages
+}
+
+/// A message that is only text.
+pub(crate) fn text_message(role: PromptRole, text: String) -> PromptMessage {
+    PromptMessage {
+        role,
+        text,
+        images: Vec::new(),
+        calls: Vec::new(),
+        call_id: None,
+    }
+}
+
+/// Functions for the language model. MCP tools are left out: nobody could call them yet.
+pub(crate) fn tools(tools: &[Tool]) -> Vec<PromptTool> {
+    tools
+        .iter()
+        .filter_map(|tool| match tool {
+            Tool::Function(function) => Some(PromptTool {
+                name: function.name.cloned()?,
+                description: function.description.cloned().unwrap_or_default(),
+                parameters: function
+                    .parameters
+                    .value()
+                    .and_then(|schema| schema.parse().ok())
+                    .unwrap_or_else(|| serde_json::json!({"type": "object", "properties": {}})),
+            }),
+            Tool::Mcp(_) | Tool::Unknown(_) => None,
+        })
+        .collect()
+}
+
+/// The choice of tools for the language model.
+pub(crate) fn tool_choice(choice: Option<&ToolChoice>) -> PromptToolChoice {
+    match choice {
+        Some(ToolChoice::None) => PromptToolChoice::None,
+        Some(ToolChoice::Required) => PromptToolChoice::Required,
+        Some(ToolChoice::Function(function)) => PromptToolChoice::Function(function.name.clone()),
+        None | Some(ToolChoice::Auto | ToolChoice::Mcp(_) | ToolChoice::Unknown(_)) => {
+            PromptToolChoice::Auto
+        }
+    }
+}
+
+fn said(message: &Message, entry: &Entry) -> Option<PromptMessage> {
+    let role = match message.role {
+        Role::System => PromptRole::System,
+        Role::Assistant => PromptRole::Assistant,
+        Role::User | Role::Other(_) => PromptRole::User,
+    };
+    let mut texts = Vec::new();
+    let mut images = Vec::new();
+    for (index, part) in message.content.iter().enumerate() {
+        match part {
+            ContentPart::InputAudio(audio) => {
+                match entry.spoken.iter().find(|s| s.content_index == index) {
+                    Some(spoken) => {
+                        if let Hearing::Heard(text) = &spoken.hearing {
+                            texts.push(text.trim());
+                        }
+                    }
+                    // History that a client replays without its audio.
+                    None => texts.extend(audio.transcript.as_deref()),
+                }
+            }
+            ContentPart::InputImage(image) => images.extend(image.image_url.cloned()),
+            ContentPart::OutputAudio(audio) => match &entry.voiced {
+                Some(voiced) => texts.push(voiced.heard_text()),
+                None => texts.extend(audio.transcript.as_deref()),
+            },
+            ContentPart::InputText(_)
+            | ContentPart::OutputText(_)
+            | ContentPart::Text(_)
+            | ContentPart::Audio(_)
+            | ContentPart::Unknown(_) => texts.extend(part.words()),
+        }
+    }
+    texts.retain(|text| !text.is_empty());
+    (!texts.is_empty() || !images.is_empty()).then(|| PromptMessage {
+        images,
+        ..text_message(role, texts.join("\n"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use kaiwa_audio::Format;
+    use kaiwa_protocol::{FunctionCall, InputAudio, InputImage, Maybe};
+
+    use super::*;
+    use crate::{
+        conversation::{Spoken, Voiced, audio_message},
+        engine::JobId,
+        input_buffer::UserAudio,
+        ledger::Ledger,
+    };
+
+    fn heard(hearing: Hearing) -> Entry {
+        let audio = UserAudio {
+            samples: [].into(),
+            bytes: Vec::new(),
+            format: Format::Pcmu,
+        };
+        Entry {
+            spoken: vec![Spoken::new(0, audio, hearing, false)],
+            ..Entry::plain(audio_message("u".to_owned()))
+        }
+    }
+
+    fn answer(text: &str, heard: usize) -> Entry {
+        let message = Message::new(Role::Assistant, vec![ContentPart::output_audio(text)]);
+        Entry {
+            voiced: Some(Voiced {
+                ledger: Ledger::new(Format::Pcmu),
+                answer: text.to_owned(),
+                heard,
+            }),
+            ..Entry::plain(message.into())
+        }
+    }
+
+    fn call(call_id: &str) -> Entry {
+        Entry::plain(Item::FunctionCall(FunctionCall {
+            call_id: call_id.into(),
+            name: "f".to_owned(),
+            arguments: "{}".to_owned(),
+            ..FunctionCall::default()
+        }))
+    }
+
+    fn render(instructions: &str, context: &[Entry]) -> Vec<String> {
+        messages(instructions, context.iter())
+            .into_iter()
+            .map(|m| {
+                let calls: Vec<_> = m.calls.iter().map(|c| c.call_id.as_str()).collect();
+                format!(
+                    "{:?} {:?} {} {} {:?}",
+                    m.role,
+                    m.text,
+                    m.images.join(","),
+                    calls.join(","),
+                    m.call_id
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_context_is_what_was_said_and_heard() {
+        let context = [
+            heard(Hearing::Heard(" hello there ".to_owned())),
+            answer("Hi! How are you?", 3),
+            heard(Hearing::Failed),
+            heard(Hearing::Pending(JobId(1))),
+            answer("Unheard.", 0),
+        ];
+        assert_eq!(
+            render("Be brief.", &context),
+            [
+                r#"System "Be brief."   None"#,
+                r#"User "hello there"   None"#,
+                r#"Assistant "Hi!"   None"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn calls_join_their_message_and_outputs_name_their_call() {
+        let context = [
+            Entry::plain(Item::user_text("weather?")),
+            answer("Let me see.", 11),
+            call("c1"),
+            call("c2"),
+            Entry::plain(Item::function_output("c1", "sun")),
+            call("c3"),
+        ];
+        assert_eq!(
+            render("", &context),
+            [
+                r#"User "weather?"   None"#,
+                r#"Assistant "Let me see."  c1,c2 None"#,
+                r#"Tool "sun"   Some("c1")"#,
+                r#"Assistant ""  c3 None"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn images_and_replayed_transcripts_reach_the_model() {
+        let message = Message::new(
+            Role::User,
+            vec![
+                ContentPart::InputImage(InputImage {
+                    image_url: "data:image/png;base64,AA==".into(),
+                    ..InputImage::default()
+                }),
+                ContentPart::InputAudio(InputAudio {
+                    transcript: "what is this".into(),
+                    audio: Maybe::Absent,
+                    ..InputAudio::default()
+                }),
+            ],
+        );
+        assert_eq!(
+            render("", &[Entry::plain(message.into())]),
+            [r#"User "what is this" data:image/png;base64,AA==  None"#]
+        );
+    }
+}

@@ -1,0 +1,432 @@
+//! One response: from the language model's words to the events of its items.
+
+mod call;
+mod message;
+mod settings;
+
+use std::collections::VecDeque;
+
+use kaiwa_protocol::{
+    CachedTokensDetails, InputTokenDetails, Item, ItemStatus, Maybe, OutputTokenDetails,
+    RESPONSE_OBJECT, Response as WireResponse, ResponseCreated, ResponseDone, ResponseStatus,
+    StatusDetails, StatusError, StatusReason, Usage,
+};
+
+pub(crate) use self::settings::Settings;
+use self::{call::CallPart, message::MessagePart};
+use crate::{
+    Millis,
+    conversation::{Conversation, Entry, Place},
+    engine::{EngineEvent, JobId},
+    outbox::Outbox,
+};
+
+/// Milliseconds of a user's audio that cost a token.
+const USER_MS_PER_TOKEN: Millis = 100;
+
+/// Milliseconds of the assistant's audio that cost a token.
+const ASSISTANT_MS_PER_TOKEN: Millis = 50;
+
+/// A response that is being made.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) id: String,
+    pub(crate) settings: Settings,
+    /// The user's turn that made it by itself.
+    pub(crate) turn: Option<String>,
+    /// What the model sees instead of the conversation.
+    pub(crate) input: Option<Vec<Entry>>,
+    /// Something the model is told for this response alone, after the context.
+    pub(crate) nudge: Option<String>,
+    /// The job that writes it; `None` while transcripts are missing, and when it is written.
+    pub(crate) writing: Option<JobId>,
+    /// What the language model counted, once it is done.
+    written: Option<Written>,
+    /// Audio of users in the context.
+    pub(crate) input_audio_ms: Millis,
+    /// Items that are not finished; the first one is sent, the others wait for it.
+    parts: VecDeque<Part>,
+    /// Items that are finished.
+    output: Vec<Item>,
+    /// Items so far, finished or not.
+    items: u32,
+    /// Audio that was sent.
+    audio_ms: Millis,
+    /// When the first audio was sent.
+    first_audio_at: Option<Millis>,
+}
+
+/// How a response ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Completed,
+    Cancelled(StatusReason),
+    Incomplete(StatusReason),
+    Failed { code: String, message: String },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    input_tokens: u32,
+    cached_tokens: u32,
+    output_tokens: u32,
+    truncated: bool,
+}
+
+#[derive(Debug)]
+enum Part {
+    Message(MessagePart),
+    Call(CallPart),
+}
+
+/// What a part needs to know of its response.
+struct Frame<'a> {
+    response_id: &'a str,
+    settings: &'a Settings,
+    outbox: &'a mut Outbox,
+    conversation: &'a mut Conversation,
+}
+
+impl Response {
+    pub(crate) fn new(id: String, settings: Settings) -> Self {
+        Self {
+            id,
+            settings,
+            turn: None,
+            input: None,
+            nudge: None,
+            writing: None,
+            written: None,
+            input_audio_ms: 0,
+            parts: VecDeque::new(),
+            output: Vec::new(),
+            items: 0,
+            audio_ms: 0,
+            first_audio_at: None,
+        }
+    }
+
+    /// `response.created`.
+    pub(crate) fn created(&self, conversation_id: &str) -> ResponseCreated {
+        ResponseCreated {
+            response: Box::new(self.wire(ResponseStatus::InProgress, conversation_id)),
+            ..ResponseCreated::default()
+        }
+    }
+
+    /// Whether transcripts are still awaited.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.writing.is_none() && self.written.is_none()
+    }
+
+    /// When the listener will have heard all that was sent, if it is played at once.
+    pub(crate) fn playback_end(&self) -> Option<Millis> {
+        self.first_audio_at.map(|at| at + self.audio_ms)
+    }
+
+    /// The message with this id, if it is being made.
+    pub(crate) fn message_mut(&mut self, item_id: &str) -> Option<&mut MessagePart> {
+        self.parts.iter_mut().find_map(|part| match part {
+            Part::Message(message) if message.item_id == item_id => Some(message),
+            Part::Message(_) | Part::Call(_) => None,
+        })
+    }
+
+    /// Takes in what an engine says. The ending is given when the response is over;
+    /// [`end`](Self::end) then has to follow.
+    pub(crate) fn hear(
+        &mut self,
+        job: JobId,
+        event: EngineEvent,
+        outbox: &mut Outbox,
+        conversation: &mut Conversation,
+        now: Millis,
+    ) -> Option<Ending> {
+        match event {
+            EngineEvent::Text { text } => self.write(&text, outbox),
+            EngineEvent::CallStart { call_id, name } => {
+                self.complete_last();
+                let call_id = match is_usable_call_id(&call_id, conversation, &self.parts) {
+                    true => call_id,
+                    false => outbox.ids.call(),
+                };
+                let item_id = outbox.ids.item();
+                let call = CallPart::new(item_id, self.items, call_id, name);
+                self.items += 1;
+                self.parts.push_back(Part::Call(call));
+            }
+            EngineEvent::CallArguments { text } => {
+                if let Some(Part::Call(call)) = self.parts.back_mut() {
+                    call.arguments.push_str(&text);
+                }
+            }
+            EngineEvent::Generated {
+                input_tokens,
+                cached_tokens,
+                output_tokens,
+                truncated,
+            } => {
+                outbox.retire(job);
+                self.writing = None;
+                self.written = Some(Written {
+                    input_tokens,
+                    cached_tokens,
+                    output_tokens,
+                    truncated,
+                });
+                self.complete_last();
+            }
+            EngineEvent::Speech { .. } | EngineEvent::Spoken => {
+                for part in &mut self.parts {
+                    if let Part::Message(message) = part {
+                        message.hear(job, &event, outbox);
+                    }
+                }
+            }
+            EngineEvent::Failed { code, message } => {
+                outbox.retire(job);
+                return Some(Ending::Failed { code, message });
+            }
+            // Answers to other kinds of jobs.
+            EngineEvent::Voice { .. }
+            | EngineEvent::TranscriptDelta { .. }
+            | EngineEvent::Transcript { .. } => {}
+        }
+        self.advance(outbox, conversation, now)
+    }
+
+    /// Ends the response: stops its jobs, closes its open items, says that it is done.
+    pub(crate) fn end(
+        mut self,
+        ending: Ending,
+        outbox: &mut Outbox,
+        conversation: &mut Conversation,
+        now: Millis,
+    ) {
+        if let Some(job) = self.writing.take() {
+            outbox.cancel(job);
+        }
+        let played_ms = self.first_audio_at.map_or(0, |at| now.saturating_sub(at));
+        let mut frame = Frame {
+            response_id: &self.id,
+            settings: &self.settings,
+            outbox,
+            conversation,
+        };
+        for part in self.parts.drain(..) {
+            let item = match part {
+                Part::Message(message) => message.cut_off(&mut frame, played_ms),
+                Part::Call(call) => call.cut_off(&mut frame),
+            };
+            self.output.extend(item);
+        }
+        let done = self.done(ending, &conversation.id);
+        outbox.send(done);
+        conversation.limit_audio();
+    }
+
+    /// Appends to the message that is being written.
+    fn write(&mut self, text: &str, outbox: &mut Outbox) {
+        if !matches!(self.parts.back(), Some(Part::Message(_))) {
+            // White space makes no message, and begins none.
+            let text = text.trim_start();
+            if text.is_empty() {
+                return;
+            }
+            self.complete_last();
+            let item_id = outbox.ids.item();
+            let message = MessagePart::new(item_id, self.items, &self.settings);
+            self.items += 1;
+            self.parts.push_back(Part::Message(message));
+            return self.write(text, outbox);
+        }
+        if let Some(Part::Message(message)) = self.parts.back_mut() {
+            message.write(text);
+        }
+    }
+
+    /// No more is written to the last part.
+    fn complete_last(&mut self) {
+        match self.parts.back_mut() {
+            Some(Part::Message(message)) => message.complete(),
+            Some(Part::Call(call)) => call.complete = true,
+            None => {}
+        }
+    }
+
+    /// Sends what can be sent.
+    fn advance(
+        &mut self,
+        outbox: &mut Outbox,
+        conversation: &mut Conversation,
+        now: Millis,
+    ) -> Option<Ending> {
+        let truncated = self.written.is_some_and(|written| written.truncated);
+        let mut frame = Frame {
+            response_id: &self.id,
+            settings: &self.settings,
+            outbox,
+            conversation,
+        };
+        while let Some(part) = self.parts.front_mut() {
+            match part {
+                Part::Message(message) => {
+                    let sent_ms = message.advance(&mut frame);
+                    if sent_ms > 0 {
+                        self.first_audio_at.get_or_insert(now);
+                        self.audio_ms += sent_ms;
+                    }
+                }
+                Part::Call(call) => call.advance(&mut frame),
+            }
+            let finished = match part {
+                Part::Message(message) => message.is_finished(),
+                Part::Call(call) => call.complete,
+            };
+            if !finished {
+                break;
+            }
+            // Only the last part can have been cut by the limit.
+            let status = match truncated && self.parts.len() == 1 {
+                true => ItemStatus::Incomplete,
+                false => ItemStatus::Completed,
+            };
+            let item = match self.parts.pop_front() {
+                Some(Part::Message(message)) => message.finish(&mut frame, status),
+                Some(Part::Call(call)) => call.finish(&mut frame, status),
+                None => break,
+            };
+            self.output.push(item);
+        }
+        (self.parts.is_empty() && self.written.is_some()).then_some(match truncated {
+            true => Ending::Incomplete(StatusReason::MaxOutputTokens),
+            false => Ending::Completed,
+        })
+    }
+
+    fn done(&self, ending: Ending, conversation_id: &str) -> ResponseDone {
+        let (status, reason, error) = match ending {
+            Ending::Completed => (ResponseStatus::Completed, None, None),
+            Ending::Cancelled(reason) => (ResponseStatus::Cancelled, Some(reason), None),
+            Ending::Incomplete(reason) => (ResponseStatus::Incomplete, Some(reason), None),
+            Ending::Failed { code, message } => {
+                let error = StatusError {
+                    kind: "server_error".into(),
+                    code: code.into(),
+                    message: message.into(),
+                    ..StatusError::default()
+                };
+                (ResponseStatus::Failed, None, Some(error))
+            }
+        };
+        let mut response = self.wire(status.clone(), conversation_id);
+        if status != ResponseStatus::Completed {
+            response.status_details = Maybe::Value(StatusDetails {
+                kind: Maybe::Value(status),
+                reason: reason.into(),
+                error: error.into(),
+                ..StatusDetails::default()
+            });
+        }
+        response.usage = Maybe::Value(self.usage());
+        ResponseDone {
+            response: Box::new(response),
+            ..ResponseDone::default()
+        }
+    }
+
+    fn wire(&self, status: ResponseStatus, conversation_id: &str) -> WireResponse {
+        WireResponse {
+            object: RESPONSE_OBJECT.into(),
+            id: self.id.clone(),
+            status: Maybe::Value(status),
+            status_details: Maybe::Null,
+            output: Maybe::Value(self.output.clone()),
+            conversation_id: Maybe::nullable(
+                self.settings
+                    .in_conversation
+                    .then(|| conversation_id.to_owned()),
+            ),
+            output_modalities: Maybe::Value(vec![self.settings.modality.clone()]),
+            max_output_tokens: Maybe::Value(self.settings.max_output_tokens.clone()),
+            audio: Maybe::Value(self.settings.audio()),
+            usage: Maybe::Null,
+            metadata: self.settings.metadata.clone(),
+            ..WireResponse::default()
+        }
+    }
+
+    /// The language model's own count of text, and the service's rates for audio. Text of a
+    /// response that did not come to its end is not known and counts as none.
+    fn usage(&self) -> Usage {
+        let (input_text, cached, output_text) = self.written.map_or((0, 0, 0), |written| {
+            (
+                u64::from(written.input_tokens),
+                u64::from(written.cached_tokens),
+                u64::from(written.output_tokens),
+            )
+        });
+        let input_audio = self.input_audio_ms / USER_MS_PER_TOKEN;
+        let output_audio = self.audio_ms / ASSISTANT_MS_PER_TOKEN;
+        let (input, output) = (input_text + input_audio, output_text + output_audio);
+        Usage {
+            total_tokens: Maybe::Value(input + output),
+            input_tokens: Maybe::Value(input),
+            output_tokens: Maybe::Value(output),
+            input_token_details: Maybe::Value(InputTokenDetails {
+                text_tokens: Maybe::Value(input_text),
+                audio_tokens: Maybe::Value(input_audio),
+                image_tokens: Maybe::Value(0),
+                cached_tokens: Maybe::Value(cached),
+                cached_tokens_details: Maybe::Value(CachedTokensDetails {
+                    text_tokens: Maybe::Value(cached),
+                    audio_tokens: Maybe::Value(0),
+                    image_tokens: Maybe::Value(0),
+                    ..CachedTokensDetails::default()
+                }),
+                ..InputTokenDetails::default()
+            }),
+            output_token_details: Maybe::Value(OutputTokenDetails {
+                text_tokens: Maybe::Value(output_text),
+                audio_tokens: Maybe::Value(output_audio),
+                ..OutputTokenDetails::default()
+            }),
+            ..Usage::default()
+        }
+    }
+}
+
+impl Frame<'_> {
+    /// Puts a new item of the response into the conversation, if it writes there.
+    fn enter(&mut self, entry: Entry, item_id: &str) {
+        if !self.settings.in_conversation {
+            return;
+        }
+        self.conversation.insert(entry, Place::End);
+        if let Some(added) = self.conversation.added(item_id) {
+            self.outbox.send(added);
+        }
+    }
+
+    /// Puts a finished item in the place of the unfinished one, unless it was deleted.
+    fn settle(&mut self, entry: Entry, item_id: &str) {
+        let Some(place) = self.conversation.entry_mut(item_id) else {
+            return;
+        };
+        *place = entry;
+        if let Some(done) = self.conversation.done(item_id) {
+            self.outbox.send(done);
+        }
+    }
+}
+
+/// Whether an engine's id for a call can be the client's too: short, plain and new.
+fn is_usable_call_id(id: &str, conversation: &Conversation, parts: &VecDeque<Part>) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let is_taken = conversation.has_call(id)
+        || parts.iter().any(|part| match part {
+            Part::Call(call) => call.call_id == id,
+            Part::Message(_) => false,
+        });
+    (1..=crate::refusal::MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(is_plain) && !is_taken
+}

@@ -1,0 +1,277 @@
+//! What one response is to be: the session's settings with those of `response.create`.
+
+use std::collections::BTreeMap;
+
+use kaiwa_audio::Format;
+use kaiwa_protocol::{
+    AudioFormat, ConversationChoice, ErrorDetail, MaxOutputTokens, Maybe, Modality, ResponseAudio,
+    ResponseAudioOutput, ResponseParams, Voice,
+};
+
+use crate::{
+    config::{
+        Config, audio_format, check_format, check_max_tokens, check_modalities, check_tool_choice,
+        check_tools, check_voice, voice_name, with_rate,
+    },
+    engine::{PromptTool, PromptToolChoice},
+    prompt, refusal,
+};
+
+/// Most pairs of metadata.
+const MAX_METADATA_PAIRS: usize = 16;
+
+/// Longest key of metadata, in characters.
+const MAX_METADATA_KEY: usize = 64;
+
+/// Longest value of metadata, in characters.
+const MAX_METADATA_VALUE: usize = 512;
+
+/// How a response is made.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    /// Speech with its transcript, or text alone.
+    pub(crate) modality: Modality,
+    pub(crate) instructions: String,
+    pub(crate) tools: Vec<PromptTool>,
+    pub(crate) tool_choice: PromptToolChoice,
+    pub(crate) max_output_tokens: MaxOutputTokens,
+    format: AudioFormat,
+    voice: Voice,
+    /// 1.0 is the voice's own speed.
+    pub(crate) speed: f32,
+    pub(crate) metadata: Maybe<BTreeMap<String, String>>,
+    /// Whether it writes to the default conversation.
+    pub(crate) in_conversation: bool,
+}
+
+impl Settings {
+    /// The settings of a response that takes everything from the session.
+    pub(crate) fn of_session(config: &Config) -> Self {
+        let session = config.session();
+        let output = config.output();
+        Self {
+            modality: match session.output_modalities.as_deref() {
+                Some([Modality::Text]) => Modality::Text,
+                _ => Modality::Audio,
+            },
+            instructions: config.instructions().to_owned(),
+            tools: prompt::tools(session.tools.as_deref().unwrap_or_default()),
+            tool_choice: prompt::tool_choice(session.tool_choice.value()),
+            max_output_tokens: session
+                .max_output_tokens
+                .cloned()
+                .unwrap_or(MaxOutputTokens::Inf),
+            format: output.format.unwrap_or(AudioFormat::pcm()),
+            voice: output.voice.unwrap_or(Voice::Named(String::new())),
+            // The range of the speed is checked: nothing is lost in an `f32` but digits.
+            speed: output.speed.into_value().map_or(1.0, |n| n.get()) as f32,
+            metadata: Maybe::Null,
+            in_conversation: true,
+        }
+    }
+
+    /// The settings that `response.create` asks for, or why it is refused. Null leaves a
+    /// setting as the session has it.
+    pub(crate) fn requested(
+        config: &Config,
+        params: &ResponseParams,
+        voice_locked: bool,
+    ) -> Result<Self, ErrorDetail> {
+        let mut settings = Self::of_session(config);
+        check_modalities("response", params.output_modalities.as_deref())?;
+        check_max_tokens("response", params.max_output_tokens.value())?;
+        check_tools("response", params.tools.as_deref())?;
+        check_tool_choice("response", params.tool_choice.value())?;
+
+        if let Some([modality]) = params.output_modalities.as_deref() {
+            settings.modality = modality.clone();
+        }
+        if let Some(instructions) = params.instructions.value() {
+            settings.instructions.clone_from(instructions);
+        }
+        if let Some(tools) = params.tools.as_deref() {
+            settings.tools = prompt::tools(tools);
+        }
+        if params.tool_choice.is_value() {
+            settings.tool_choice = prompt::tool_choice(params.tool_choice.value());
+        }
+        if let Some(most) = params.max_output_tokens.value() {
+            settings.max_output_tokens = most.clone();
+        }
+        match params.conversation.value() {
+            None | Some(ConversationChoice::Auto) => {}
+            Some(ConversationChoice::None) => settings.in_conversation = false,
+            Some(ConversationChoice::Other(text)) => {
+                return Err(refusal::not_one_of(
+                    "response.conversation",
+                    text,
+                    ConversationChoice::KNOWN,
+                ));
+            }
+        }
+        if let Some(metadata) = params.metadata.value() {
+            check_metadata(metadata)?;
+            settings.metadata = Maybe::Value(metadata.clone());
+        }
+        if let Some(output) = params.audio.value().and_then(|audio| audio.output.value()) {
+            check_format("response.audio.output.format", output.format.value())?;
+            if let Some(format) = output.format.value() {
+                settings.format = with_rate(format.clone());
+            }
+            if let Some(voice) = output.voice.value() {
+                let param = "response.audio.output.voice";
+                check_voice(param, Some(voice), config.voices())?;
+                if voice_locked && settings.in_conversation && *voice != settings.voice {
+                    return Err(refusal::voice_locked(param));
+                }
+                settings.voice = voice.clone();
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Whether it is spoken.
+    pub(crate) fn is_spoken(&self) -> bool {
+        self.modality == Modality::Audio
+    }
+
+    /// The format of its audio.
+    pub(crate) fn format(&self) -> Format {
+        audio_format(&self.format)
+    }
+
+    /// The name by which engines know its voice.
+    pub(crate) fn voice(&self) -> &str {
+        voice_name(&self.voice)
+    }
+
+    /// Most tokens to generate.
+    pub(crate) fn max_tokens(&self) -> Option<u32> {
+        match &self.max_output_tokens {
+            MaxOutputTokens::Count(count) => u32::try_from(*count).ok(),
+            MaxOutputTokens::Inf | MaxOutputTokens::Other(_) => None,
+        }
+    }
+
+    /// Its audio, as the client is shown it.
+    pub(crate) fn audio(&self) -> ResponseAudio {
+        ResponseAudio {
+            output: Maybe::Value(ResponseAudioOutput {
+                format: Maybe::Value(self.format.clone()),
+                voice: Maybe::Value(self.voice.clone()),
+                ..ResponseAudioOutput::default()
+            }),
+            ..ResponseAudio::default()
+        }
+    }
+}
+
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), ErrorDetail> {
+    if metadata.len() > MAX_METADATA_PAIRS {
+        return Err(refusal::out_of_range(
+            "response.metadata",
+            &format!("{} pairs", metadata.len()),
+            &format!("at most {MAX_METADATA_PAIRS} pairs"),
+        ));
+    }
+    for (key, value) in metadata {
+        for (text, most) in [(key, MAX_METADATA_KEY), (value, MAX_METADATA_VALUE)] {
+            let length = text.chars().count();
+            if length > most {
+                return Err(refusal::too_long("response.metadata", most, length));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use kaiwa_protocol::{ClientEvent, codes};
+
+    use super::*;
+    use crate::SessionOptions;
+
+    fn requested(json: &str, voice_locked: bool) -> Result<Settings, ErrorDetail> {
+        let config = Config::new(&SessionOptions::default(), "sess_1".to_owned());
+        let frame = format!(r#"{{"type":"response.create","response":{json}}}"#);
+        match ClientEvent::parse(&frame) {
+            Ok(ClientEvent::ResponseCreate(event)) => {
+                Settings::requested(&config, &event.response.unwrap_or_default(), voice_locked)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_or_null_is_as_in_the_session() {
+        let settings = requested(r#"{"instructions":null,"metadata":null}"#, false);
+        let config = Config::new(&SessionOptions::default(), "sess_1".to_owned());
+        assert_eq!(settings, Ok(Settings::of_session(&config)));
+    }
+
+    #[test]
+    fn what_is_given_counts_for_this_response() {
+        let settings = requested(
+            r#"{"output_modalities":["text"],"instructions":"Sing.","max_output_tokens":7,
+                "conversation":"none","metadata":{"a":"b"},"tool_choice":"none",
+                "audio":{"output":{"format":{"type":"audio/pcmu"},"voice":"echo"}}}"#,
+            false,
+        )
+        .expect("accepted");
+        assert!(!settings.is_spoken());
+        assert_eq!(settings.instructions, "Sing.");
+        assert_eq!(settings.max_tokens(), Some(7));
+        assert!(!settings.in_conversation);
+        assert_eq!(settings.format(), Format::Pcmu);
+        assert_eq!(settings.voice(), "echo");
+        assert_eq!(settings.tool_choice, PromptToolChoice::None);
+    }
+
+    #[test]
+    fn faults_are_refused_with_their_path() {
+        let long = "x".repeat(513);
+        let many: Vec<_> = (0..17).map(|n| format!(r#""{n}":"""#)).collect();
+        for (json, code, param) in [
+            (
+                r#"{"conversation":"mine"}"#.to_owned(),
+                codes::INVALID_VALUE,
+                "response.conversation",
+            ),
+            (
+                r#"{"output_modalities":["audio","text"]}"#.to_owned(),
+                codes::INVALID_VALUE,
+                "response.output_modalities",
+            ),
+            (
+                r#"{"max_output_tokens":5000}"#.to_owned(),
+                codes::INVALID_VALUE,
+                "response.max_output_tokens",
+            ),
+            (
+                format!(r#"{{"metadata":{{"a":"{long}"}}}}"#),
+                "string_above_max_length",
+                "response.metadata",
+            ),
+            (
+                format!(r#"{{"metadata":{{{}}}}}"#, many.join(",")),
+                codes::INVALID_VALUE,
+                "response.metadata",
+            ),
+        ] {
+            let error = requested(&json, false).expect_err(&json);
+            assert_eq!(error.code.as_deref(), Some(code), "{json}");
+            assert_eq!(error.param.as_deref(), Some(param), "{json}");
+        }
+    }
+
+    #[test]
+    fn another_voice_is_refused_once_one_was_heard() {
+        let json = r#"{"audio":{"output":{"voice":"echo"}}}"#;
+        assert!(requested(json, false).is_ok());
+        let error = requested(json, true).expect_err("locked");
+        assert_eq!(error.code.as_deref(), Some(codes::CANNOT_UPDATE_VOICE));
+        let aside = r#"{"conversation":"none","audio":{"output":{"voice":"echo"}}}"#;
+        assert!(requested(aside, true).is_ok());
+    }
+}

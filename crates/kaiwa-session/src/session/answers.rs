@@ -1,0 +1,250 @@
+//! Responses: asked for, written, ended.
+
+use kaiwa_protocol::{Item, RateLimitsUpdated, ResponseCancel, ResponseCreate, StatusReason};
+
+use super::{Applied, Session};
+use crate::{
+    Millis,
+    conversation::{Entry, Hearing, Spoken, take_audio},
+    engine::{EngineCommand, EngineEvent, Generate, JobId, PromptRole},
+    outbox::JobOwner,
+    prompt, refusal,
+    response::{Ending, Response, Settings},
+    session::items::check_item,
+};
+
+impl Session {
+    /// `response.create`.
+    pub(super) fn create_response(&mut self, event: ResponseCreate) -> Applied {
+        let mut params = event
+            .response
+            .into_value()
+            .map_or_else(Default::default, |p| *p);
+        let input = params.input.take();
+        let settings = Settings::requested(&self.config, &params, self.voice_is_locked())?;
+        if settings.in_conversation
+            && let Some(active) = self.active()
+        {
+            return Err(refusal::already_active(&active.id));
+        }
+        if let Some(items) = &input {
+            self.check_input(items)?;
+        }
+        let mut response = Response::new(self.outbox.ids.response(), settings);
+        response.input = input.map(|items| {
+            items
+                .into_iter()
+                .filter_map(|item| self.input_entry(item))
+                .collect()
+        });
+        self.begin(response);
+        Ok(())
+    }
+
+    /// `response.cancel`.
+    pub(super) fn cancel_response(&mut self, event: &ResponseCancel, now: Millis) -> Applied {
+        let wanted = match event.response_id.as_deref() {
+            Some(id) => self.responses.iter().position(|r| r.id == id),
+            None => self.active_index(),
+        };
+        let index = wanted.ok_or_else(refusal::cancel_not_active)?;
+        self.end(index, Ending::Cancelled(StatusReason::ClientCancelled), now);
+        Ok(())
+    }
+
+    /// A turn of the user is over: answers it, unless an answer is still being given.
+    pub(super) fn respond_to_turn(&mut self, item_id: String) {
+        if let Some(active) = self.active() {
+            let detail = refusal::already_active(&active.id);
+            return self.outbox.refuse(detail, None);
+        }
+        let settings = Settings::of_session(&self.config);
+        let mut response = Response::new(self.outbox.ids.response(), settings);
+        response.turn = Some(item_id);
+        self.begin(response);
+    }
+
+    /// The user has been silent for so long: lets the model speak up.
+    pub(super) fn respond_to_silence(&mut self, silence_ms: Millis) {
+        if self.active().is_some() {
+            return;
+        }
+        let settings = Settings::of_session(&self.config);
+        let mut response = Response::new(self.outbox.ids.response(), settings);
+        let seconds = silence_ms / 1000;
+        response.nudge = Some(format!(
+            "(The user has said nothing for {seconds} seconds. Gently check whether they are \
+             still there.)"
+        ));
+        self.begin(response);
+    }
+
+    /// What an engine says about a response.
+    pub(super) fn handle_answer(
+        &mut self,
+        job: JobId,
+        response_id: &str,
+        event: EngineEvent,
+        now: Millis,
+    ) {
+        let Some(index) = self.responses.iter().position(|r| r.id == response_id) else {
+            return;
+        };
+        let ending =
+            self.responses[index].hear(job, event, &mut self.outbox, &mut self.conversation, now);
+        if let Some(ending) = ending {
+            self.end(index, ending, now);
+        }
+    }
+
+    /// Lets the model write the responses whose context is complete.
+    pub(super) fn write_waiting(&mut self) {
+        for response in &mut self.responses {
+            if !response.is_waiting() {
+                continue;
+            }
+            let context: Vec<&Entry> = match &response.input {
+                Some(input) => input.iter().collect(),
+                None => self.conversation.entries().iter().collect(),
+            };
+            if context.iter().any(|entry| entry.is_pending()) {
+                continue;
+            }
+            let finished = context.iter().copied().filter(|entry| !entry.in_progress());
+            let mut messages = prompt::messages(&response.settings.instructions, finished);
+            messages.extend(
+                response
+                    .nudge
+                    .take()
+                    .map(|nudge| prompt::text_message(PromptRole::User, nudge)),
+            );
+            response.input_audio_ms = context
+                .iter()
+                .flat_map(|entry| &entry.spoken)
+                .map(|spoken| spoken.ms)
+                .sum();
+            let command = EngineCommand::Generate(Generate {
+                messages,
+                tools: response.settings.tools.clone(),
+                tool_choice: response.settings.tool_choice.clone(),
+                max_tokens: response.settings.max_tokens(),
+            });
+            let owner = JobOwner::Response(response.id.clone());
+            response.writing = Some(self.outbox.run(owner, command));
+        }
+    }
+
+    /// Ends the response that writes to the conversation, if there is one.
+    pub(super) fn end_active(&mut self, ending: Ending, now: Millis) {
+        if let Some(index) = self.active_index() {
+            self.end(index, ending, now);
+        }
+    }
+
+    /// Ends the responses that wait for the transcript of this item.
+    pub(super) fn end_waiting(&mut self, item_id: &str, ending: &Ending, now: Millis) {
+        while let Some(index) = self.responses.iter().position(|response| {
+            response.is_waiting()
+                && match &response.input {
+                    Some(input) => input.iter().any(|e| e.item.id() == Some(item_id)),
+                    None => self.conversation.entry(item_id).is_some(),
+                }
+        }) {
+            self.end(index, ending.clone(), now);
+        }
+    }
+
+    /// Ends the response that a turn made by itself: nothing was said in it.
+    pub(super) fn end_unprovoked(&mut self, item_id: &str, now: Millis) {
+        let unprovoked = self
+            .responses
+            .iter()
+            .position(|r| r.is_waiting() && r.turn.as_deref() == Some(item_id));
+        if let Some(index) = unprovoked {
+            self.end(index, Ending::Cancelled(StatusReason::TurnDetected), now);
+        }
+    }
+
+    /// Whether the assistant's voice was heard, so that it cannot change any more.
+    pub(super) fn voice_is_locked(&self) -> bool {
+        self.conversation.has_assistant_audio()
+            || self
+                .active()
+                .is_some_and(|response| response.playback_end().is_some())
+    }
+
+    fn begin(&mut self, response: Response) {
+        if response.settings.in_conversation {
+            self.idle_at = None;
+        }
+        self.outbox.send(response.created(&self.conversation.id));
+        self.responses.push(response);
+        self.write_waiting();
+    }
+
+    fn end(&mut self, index: usize, ending: Ending, now: Millis) {
+        let response = self.responses.remove(index);
+        let in_conversation = response.settings.in_conversation;
+        let played_at = response.playback_end().unwrap_or(now).max(now);
+        response.end(ending, &mut self.outbox, &mut self.conversation, now);
+        if self.options.rate_limits {
+            self.outbox.send(RateLimitsUpdated::default());
+        }
+        if in_conversation && !self.user_is_speaking() {
+            self.idle_at = self.idle_timeout_ms().map(|ms| played_at + ms);
+        }
+    }
+
+    /// The response that writes to the conversation.
+    fn active(&self) -> Option<&Response> {
+        self.active_index().map(|index| &self.responses[index])
+    }
+
+    fn active_index(&self) -> Option<usize> {
+        self.responses
+            .iter()
+            .position(|response| response.settings.in_conversation)
+    }
+
+    fn check_input(&self, items: &[Item]) -> Applied {
+        for (index, item) in items.iter().enumerate() {
+            let param = format!("response.input[{index}]");
+            match item {
+                Item::Reference(reference) => {
+                    if self.conversation.entry(&reference.id).is_none() {
+                        return Err(refusal::invalid(
+                            format!("{param}.id"),
+                            format!(
+                                "Error referring to item: the item with id '{}' does not exist.",
+                                reference.id
+                            ),
+                        ));
+                    }
+                }
+                item => check_item(&param, item)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// An item of a response's own context; its audio is transcribed for the model alone.
+    fn input_entry(&mut self, mut item: Item) -> Option<Entry> {
+        if let Item::Reference(reference) = &item {
+            return self.conversation.entry(&reference.id).map(Entry::reference);
+        }
+        if item.id().is_none() {
+            item.set_id(self.outbox.ids.item());
+        }
+        let spoken = take_audio(&mut item, self.config.input_format())
+            .into_iter()
+            .map(|(index, audio)| {
+                let job = self.transcribe(audio.samples.clone());
+                Spoken::new(index, audio, Hearing::Pending(job), false)
+            })
+            .collect();
+        Some(Entry {
+            spoken,
+            ..Entry::plain(item)
+        })
+    }
+}

@@ -1,0 +1,416 @@
+//! From appended audio to user turns: detection, commits, transcription.
+
+use std::sync::Arc;
+
+use kaiwa_protocol::{
+    ContentPart, ConversationItemInputAudioTranscriptionCompleted as Completed,
+    ConversationItemInputAudioTranscriptionDelta as Delta,
+    ConversationItemInputAudioTranscriptionFailed as Failed, ErrorDetail,
+    InputAudioBufferCommitted, InputAudioBufferSpeechStarted, InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered, Item, LogProb, Maybe, Number, StatusReason,
+    TranscriptionDuration, TranscriptionError, TranscriptionUsage,
+};
+
+use super::{Applied, Session};
+use crate::{
+    Millis,
+    conversation::{Entry, Hearing, Place, Spoken, audio_message},
+    engine::{EngineCommand, EngineEvent, JobId},
+    input_buffer::{SAMPLES_PER_MS, UserAudio},
+    outbox::JobOwner,
+    refusal,
+    response::Ending,
+    vad::{FRAME_SAMPLES, TurnDetector, TurnEvent},
+};
+
+/// Most audio in one append: 15 MiB.
+const MAX_APPEND_BYTES: usize = 15 << 20;
+
+/// Least audio in a commit.
+const MIN_COMMIT_MS: f64 = 100.0;
+
+/// Audio kept between turns besides the prefix: more than a beginning of speech takes to be
+/// recognised, and enough for a client that commits by itself.
+const IDLE_MARGIN_MS: Millis = 500;
+
+/// Frames given to the detector at once (two seconds): the rest waits in the buffer.
+const MAX_FRAMES_OUT: u64 = 64;
+
+/// The turn detector's stream.
+#[derive(Debug)]
+pub(super) struct Detection {
+    job: JobId,
+    /// Position of its first frame.
+    origin: u64,
+    /// Frames given to the engine.
+    sent: u64,
+    /// Frames the engine has judged.
+    judged: u64,
+    detector: TurnDetector,
+    /// The turn that is going on.
+    turn: Option<Turn>,
+}
+
+/// A turn of the user that has begun.
+#[derive(Debug)]
+struct Turn {
+    item_id: String,
+    /// Position of its first sample, the prefix included.
+    start: u64,
+}
+
+impl Session {
+    /// `input_audio_buffer.append`.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Applied {
+        if bytes.len() > MAX_APPEND_BYTES {
+            return Err(refusal::out_of_range(
+                "audio",
+                &format!("{} bytes", bytes.len()),
+                &format!("at most {MAX_APPEND_BYTES} bytes"),
+            ));
+        }
+        let detected = self.config.turn_taking().is_some();
+        // With detection, turns end at the limit, and what nobody judged yet waits behind.
+        let most = self.options.max_buffer_ms * if detected { 2 } else { 1 };
+        let appended = (bytes.len() / self.buffer.bytes_per_ms()) as f64;
+        if self.buffer.ms() + appended > most as f64 {
+            return Err(ErrorDetail::invalid_request(
+                "input_audio_buffer_full",
+                format!(
+                    "Error appending to input audio buffer: it holds {:.0}ms of audio and \
+                     {appended:.0}ms more would exceed its limit of {most}ms. Commit or clear it.",
+                    self.buffer.ms()
+                ),
+            )
+            .with_param("audio"));
+        }
+        self.buffer.push(bytes);
+        if detected {
+            if self.detection.is_none() {
+                self.detection = Some(Detection {
+                    job: self.outbox.open(JobOwner::Detection),
+                    origin: self.buffer.start(),
+                    sent: 0,
+                    judged: 0,
+                    detector: TurnDetector::default(),
+                    turn: None,
+                });
+            }
+            self.feed_detector();
+        }
+        Ok(())
+    }
+
+    /// `input_audio_buffer.commit`.
+    pub(super) fn commit_by_client(&mut self) -> Applied {
+        let ms = self.buffer.ms();
+        if ms < MIN_COMMIT_MS {
+            return Err(refusal::commit_empty(ms));
+        }
+        let announced = self.detection.take().and_then(|detection| {
+            self.outbox.cancel(detection.job);
+            Some(detection.turn?.item_id)
+        });
+        let item_id = announced.unwrap_or_else(|| self.outbox.ids.item());
+        let audio = self.buffer.take_all();
+        self.commit(item_id, audio, None);
+        Ok(())
+    }
+
+    /// Forgets what the detector knows: the audio was taken away, or detection switched.
+    pub(super) fn restart_detection(&mut self) {
+        if let Some(detection) = self.detection.take() {
+            self.outbox.cancel(detection.job);
+        }
+    }
+
+    /// The detector's answer to a frame.
+    pub(super) fn handle_voice(&mut self, event: EngineEvent, now: Millis) {
+        let probability = match event {
+            EngineEvent::Voice { probability } => probability,
+            EngineEvent::Failed { code, message } => {
+                // Without it the session is deaf, which would be worse unsaid.
+                let reason = format!("Turn detection failed: {message}");
+                let detail = ErrorDetail::server_error(&code, &*reason);
+                self.outbox.refuse(detail, None);
+                return self.close(1011, "turn detection failed");
+            }
+            _ => return,
+        };
+        let (Some(taking), Some(detection)) = (self.config.turn_taking(), &mut self.detection)
+        else {
+            return;
+        };
+        detection.judged += 1;
+        let judged = detection.origin + detection.judged * FRAME_SAMPLES;
+        match detection.detector.push(probability, taking.parameters) {
+            Some(TurnEvent::Start { frame }) => {
+                let onset = detection.origin + frame * FRAME_SAMPLES;
+                let start = onset
+                    .saturating_sub(taking.prefix_ms * SAMPLES_PER_MS)
+                    .max(self.buffer.start());
+                self.start_turn(start, taking.interrupt_response, now);
+            }
+            Some(TurnEvent::End { frame }) => {
+                let end = detection.origin + frame * FRAME_SAMPLES;
+                self.end_turn(end, taking.create_response);
+            }
+            None => {
+                let limit = self.options.max_buffer_ms * SAMPLES_PER_MS;
+                match &detection.turn {
+                    Some(turn) if judged - turn.start.min(judged) >= limit => {
+                        detection.detector.end_turn();
+                        self.end_turn(judged, taking.create_response);
+                    }
+                    Some(_) => {}
+                    None => {
+                        let idle_ms = taking.idle_timeout_ms.unwrap_or(0);
+                        let kept_ms = idle_ms.max(taking.prefix_ms + IDLE_MARGIN_MS);
+                        self.buffer
+                            .discard_before(judged.saturating_sub(kept_ms * SAMPLES_PER_MS));
+                    }
+                }
+            }
+        }
+        self.feed_detector();
+    }
+
+    /// What the transcriber says.
+    pub(super) fn handle_transcript(&mut self, job: JobId, event: EngineEvent, now: Millis) {
+        let hearing = match &event {
+            EngineEvent::TranscriptDelta { .. } => None,
+            EngineEvent::Transcript { text, .. } => Some(Hearing::Heard(text.clone())),
+            EngineEvent::Failed { .. } => Some(Hearing::Failed),
+            _ => return,
+        };
+        let mut item_id = None;
+        let aside = self.responses.iter_mut().filter_map(|r| r.input.as_mut());
+        let entries = self.conversation.entries_mut().iter_mut();
+        let mut announcement = None;
+        for entry in entries.chain(aside.flatten()) {
+            let id = entry.item.id().unwrap_or_default().to_owned();
+            let Some(spoken) = entry.heard_by(job) else {
+                continue;
+            };
+            if spoken.announced {
+                announcement = Some((id.clone(), spoken.content_index, spoken.ms));
+            }
+            if let Some(hearing) = &hearing {
+                spoken.hearing = hearing.clone();
+                let (index, announced) = (spoken.content_index, spoken.announced);
+                if announced
+                    && let Hearing::Heard(text) = hearing
+                    && let Item::Message(message) = &mut entry.item
+                    && let Some(ContentPart::InputAudio(part)) = message.content.get_mut(index)
+                {
+                    part.transcript = text.as_str().into();
+                }
+            }
+            item_id.get_or_insert(id);
+        }
+        if let Some((item_id, content_index, ms)) = announcement {
+            self.announce_transcript(item_id, content_index, ms, &event);
+        }
+        let (Some(hearing), Some(item_id)) = (hearing, item_id) else {
+            return;
+        };
+        self.outbox.retire(job);
+        match (&hearing, event) {
+            (Hearing::Failed, EngineEvent::Failed { code, message }) => {
+                let message = format!("Transcription of the user's audio failed: {message}");
+                self.end_waiting(&item_id, &Ending::Failed { code, message }, now);
+            }
+            (Hearing::Heard(text), _) if text.trim().is_empty() => {
+                self.end_unprovoked(&item_id, now);
+            }
+            _ => {}
+        }
+        self.write_waiting();
+    }
+
+    /// The user has been silent for too long: commits the silence and lets the model speak.
+    pub(super) fn speak_up(&mut self) {
+        let Some(idle_ms) = self.idle_timeout_ms() else {
+            return;
+        };
+        let end = self.buffer.end();
+        let start = end
+            .saturating_sub(idle_ms * SAMPLES_PER_MS)
+            .max(self.buffer.start());
+        let item_id = self.outbox.ids.item();
+        self.outbox.send(InputAudioBufferTimeoutTriggered {
+            audio_start_ms: start / SAMPLES_PER_MS,
+            audio_end_ms: end / SAMPLES_PER_MS,
+            item_id: item_id.clone(),
+            ..InputAudioBufferTimeoutTriggered::default()
+        });
+        self.restart_detection();
+        self.buffer.discard_before(start);
+        let audio = self.buffer.take_all();
+        self.commit(item_id, audio, Some(String::new()));
+        self.respond_to_silence(idle_ms);
+    }
+
+    /// The idle timeout in force.
+    pub(super) fn idle_timeout_ms(&self) -> Option<Millis> {
+        self.config.turn_taking()?.idle_timeout_ms
+    }
+
+    /// Whether the user is speaking.
+    pub(super) fn user_is_speaking(&self) -> bool {
+        self.detection
+            .as_ref()
+            .is_some_and(|detection| detection.turn.is_some())
+    }
+
+    /// Has audio transcribed as the session says.
+    pub(super) fn transcribe(&mut self, samples: Arc<[f32]>) -> JobId {
+        let config = self.config.transcription();
+        let language = config.and_then(|c| match c.languages.as_deref() {
+            Some([only]) => Some(only.clone()),
+            _ => c.language.cloned(),
+        });
+        let prompt = config.map_or_else(String::new, |c| {
+            let keywords = c.keywords.as_deref().unwrap_or_default().join(", ");
+            let prompt = c.prompt.as_deref().unwrap_or_default();
+            match (prompt, keywords.as_str()) {
+                (prompt, "") => prompt.to_owned(),
+                ("", _) => keywords,
+                _ => format!("{prompt} {keywords}"),
+            }
+        });
+        let command = EngineCommand::Transcribe {
+            audio: samples,
+            language,
+            prompt,
+        };
+        self.outbox.run(JobOwner::Hearing, command)
+    }
+
+    fn start_turn(&mut self, start: u64, interrupt: bool, now: Millis) {
+        let item_id = self.outbox.ids.item();
+        self.idle_at = None;
+        self.outbox.send(InputAudioBufferSpeechStarted {
+            audio_start_ms: start / SAMPLES_PER_MS,
+            item_id: item_id.clone(),
+            ..InputAudioBufferSpeechStarted::default()
+        });
+        if let Some(detection) = &mut self.detection {
+            detection.turn = Some(Turn { item_id, start });
+        }
+        if interrupt {
+            let ending = Ending::Cancelled(StatusReason::TurnDetected);
+            self.end_active(ending, now);
+        }
+    }
+
+    fn end_turn(&mut self, end: u64, create_response: bool) {
+        let Some(turn) = self.detection.as_mut().and_then(|d| d.turn.take()) else {
+            return;
+        };
+        self.outbox.send(InputAudioBufferSpeechStopped {
+            audio_end_ms: end / SAMPLES_PER_MS,
+            item_id: turn.item_id.clone(),
+            ..InputAudioBufferSpeechStopped::default()
+        });
+        let audio = self.buffer.take(turn.start, end);
+        self.commit(turn.item_id.clone(), audio, None);
+        if create_response {
+            self.respond_to_turn(turn.item_id);
+        }
+    }
+
+    /// Makes an item of audio; has it transcribed unless its words are known.
+    fn commit(&mut self, item_id: String, audio: UserAudio, words: Option<String>) {
+        let previous = self.conversation.last_id().map(str::to_owned);
+        self.outbox.send(InputAudioBufferCommitted {
+            previous_item_id: Maybe::nullable(previous),
+            item_id: item_id.clone(),
+            ..InputAudioBufferCommitted::default()
+        });
+        let hearing = match words {
+            Some(words) => Hearing::Heard(words),
+            None => Hearing::Pending(self.transcribe(audio.samples.clone())),
+        };
+        let announced = self.config.transcription().is_some();
+        let entry = Entry {
+            spoken: vec![Spoken::new(0, audio, hearing, announced)],
+            ..Entry::plain(audio_message(item_id.clone()))
+        };
+        self.conversation.insert(entry, Place::End);
+        self.announce_item(&item_id);
+    }
+
+    /// Tells the client about a transcript or a piece of it.
+    fn announce_transcript(
+        &mut self,
+        item_id: String,
+        content_index: usize,
+        ms: Millis,
+        event: &EngineEvent,
+    ) {
+        // A message has as many parts as fit into a frame: far less than 2^32.
+        let content_index = content_index as u32;
+        match event {
+            EngineEvent::TranscriptDelta { text } => self.outbox.send(Delta {
+                item_id,
+                content_index: content_index.into(),
+                delta: text.as_str().into(),
+                ..Delta::default()
+            }),
+            EngineEvent::Transcript { text, logprobs, .. } => {
+                let wanted = self.config.wants_logprobs();
+                self.outbox.send(Completed {
+                    item_id,
+                    content_index,
+                    transcript: text.clone(),
+                    usage: TranscriptionUsage::Duration(TranscriptionDuration {
+                        seconds: Number::from(ms as f64 / 1000.0),
+                        ..TranscriptionDuration::default()
+                    }),
+                    logprobs: wanted
+                        .then(|| logprobs.iter().map(log_prob).collect())
+                        .into(),
+                    ..Completed::default()
+                });
+            }
+            EngineEvent::Failed { code, message } => self.outbox.send(Failed {
+                item_id,
+                content_index,
+                error: TranscriptionError {
+                    kind: "transcription_error".into(),
+                    code: code.as_str().into(),
+                    message: message.as_str().into(),
+                    ..TranscriptionError::default()
+                },
+                ..Failed::default()
+            }),
+            _ => {}
+        }
+    }
+
+    fn feed_detector(&mut self) {
+        let Some(detection) = &mut self.detection else {
+            return;
+        };
+        while detection.sent - detection.judged < MAX_FRAMES_OUT {
+            let from = detection.origin + detection.sent * FRAME_SAMPLES;
+            let Some(frame) = self.buffer.samples(from, from + FRAME_SAMPLES) else {
+                break;
+            };
+            let frame = frame.to_vec();
+            self.outbox
+                .run_in(detection.job, EngineCommand::Detect { frame });
+            detection.sent += 1;
+        }
+    }
+}
+
+fn log_prob((token, logprob): &(String, f32)) -> LogProb {
+    LogProb {
+        token: token.clone(),
+        logprob: Number::from(f64::from(*logprob)),
+        bytes: Maybe::Value(token.bytes().map(u32::from).collect()),
+        ..LogProb::default()
+    }
+}

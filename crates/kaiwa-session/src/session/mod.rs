@@ -1,0 +1,241 @@
+//! The session: what happens goes in, what is to be done comes out.
+
+mod answers;
+mod items;
+mod listening;
+
+use kaiwa_protocol::{
+    ClientEvent, Error, ErrorDetail, InputAudioBufferCleared, OutputAudioBufferClear,
+    Session as WireSession, SessionCreated, SessionUpdate, SessionUpdated, Tagged, codes,
+};
+
+use self::listening::Detection;
+use crate::{
+    Millis, SessionOptions, Timer,
+    config::Config,
+    conversation::Conversation,
+    engine::{EngineEvent, JobId},
+    input_buffer::InputBuffer,
+    io::{Drain, Input},
+    outbox::{JobOwner, Outbox},
+    refusal::{self, MAX_EVENT_ID_CHARS},
+    response::Response,
+};
+
+/// Result of a client's event: applied, or refused.
+type Applied = Result<(), ErrorDetail>;
+
+/// The server's side of a Realtime session.
+///
+/// Methods are of three kinds: [`start`](Self::start) and [`handle`](Self::handle) take in
+/// what happens and give a [`Drain`] of what is to be done, [`next_timeout`](Self::next_timeout)
+/// says when to come back. See the crate's documentation for the rules.
+#[derive(Debug)]
+pub struct Session {
+    options: SessionOptions,
+    config: Config,
+    outbox: Outbox,
+    conversation: Conversation,
+    buffer: InputBuffer,
+    /// The turn detector's stream, while turns are detected.
+    detection: Option<Detection>,
+    /// Responses that are being made; at most one of them writes to the conversation.
+    responses: Vec<Response>,
+    /// When the session is over.
+    expires_at: Millis,
+    /// When the model is to speak up by itself.
+    idle_at: Option<Millis>,
+    closed: bool,
+}
+
+impl Session {
+    /// A session whose first output is `session.created`.
+    #[must_use]
+    pub fn new(options: SessionOptions) -> Self {
+        let mut outbox = Outbox::new(options.seed);
+        let config = Config::new(&options, outbox.ids.session());
+        let conversation =
+            Conversation::new(outbox.ids.conversation(), options.max_kept_audio_bytes);
+        outbox.send(SessionCreated {
+            session: config.session().clone().into(),
+            ..SessionCreated::default()
+        });
+        Self {
+            buffer: InputBuffer::new(config.input_format()),
+            detection: None,
+            responses: Vec::new(),
+            expires_at: options.max_session_ms,
+            idle_at: None,
+            closed: false,
+            config,
+            outbox,
+            conversation,
+            options,
+        }
+    }
+
+    /// Begins the session: gives `session.created`. Its time runs from `now`.
+    ///
+    /// Without this call time runs from 0, and the first drain begins with `session.created`.
+    pub fn start(&mut self, now: Millis) -> Drain<'_> {
+        self.expires_at = now.saturating_add(self.options.max_session_ms);
+        Drain::new(&mut self.outbox.outputs)
+    }
+
+    /// Takes in what happened at `now` and gives what is to be done.
+    ///
+    /// `now` never goes back. Deadlines that have passed are acted upon first, whatever the
+    /// input. After an [`Output::Close`](crate::Output::Close) nothing has an effect.
+    pub fn handle(&mut self, input: Input<'_>, now: Millis) -> Drain<'_> {
+        self.act_on_deadlines(now);
+        if !self.closed {
+            match input {
+                Input::Client(event) => self.handle_client(event, now),
+                Input::Audio { event_id, bytes } => {
+                    let applied = self.append(bytes);
+                    self.answer(applied, event_id);
+                }
+                Input::Malformed(error) => self.outbox.send(Error {
+                    error: ErrorDetail::from(&error),
+                    ..Error::default()
+                }),
+                Input::Engine(job, event) => self.handle_engine(job, event, now),
+                Input::Timeout => {}
+            }
+        }
+        Drain::new(&mut self.outbox.outputs)
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Input::Timeout`], and why; `None` when
+    /// nothing is to be waited for. To be asked again after each drain.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<(Millis, Timer)> {
+        if self.closed {
+            return None;
+        }
+        let expiry = (self.expires_at, Timer::Expiry);
+        let idle = self.idle_at.map(|at| (at, Timer::Idle));
+        Some(idle.map_or(expiry, |idle| idle.min(expiry)))
+    }
+
+    fn act_on_deadlines(&mut self, now: Millis) {
+        if self.closed {
+            return;
+        }
+        if now >= self.expires_at {
+            let minutes = self.options.max_session_ms / 60_000;
+            let message = format!("Your session hit the maximum duration of {minutes} minutes.");
+            let detail = ErrorDetail::invalid_request(codes::SESSION_EXPIRED, &*message);
+            self.outbox.refuse(detail, None);
+            self.close(1001, &message);
+        } else if self.idle_at.is_some_and(|at| now >= at) {
+            self.idle_at = None;
+            self.speak_up();
+        }
+    }
+
+    fn handle_client(&mut self, event: ClientEvent, now: Millis) {
+        let event_id = event.event_id().map(str::to_owned);
+        let length = event_id.as_ref().map_or(0, |id| id.chars().count());
+        if length > MAX_EVENT_ID_CHARS {
+            let detail = refusal::too_long("event_id", MAX_EVENT_ID_CHARS, length);
+            self.outbox.refuse(detail, event_id.as_deref());
+            return;
+        }
+        let applied = match event {
+            ClientEvent::SessionUpdate(event) => self.update_session(event),
+            ClientEvent::InputAudioBufferAppend(event) => self.append(&event.audio),
+            ClientEvent::InputAudioBufferCommit(_) => self.commit_by_client(),
+            ClientEvent::InputAudioBufferClear(_) => {
+                self.buffer.clear();
+                self.restart_detection();
+                self.outbox.send(InputAudioBufferCleared::default());
+                Ok(())
+            }
+            ClientEvent::ConversationItemCreate(event) => self.create_item(event),
+            ClientEvent::ConversationItemRetrieve(event) => self.retrieve_item(&event),
+            ClientEvent::ConversationItemTruncate(event) => self.truncate_item(&event),
+            ClientEvent::ConversationItemDelete(event) => self.delete_item(event),
+            ClientEvent::ResponseCreate(event) => self.create_response(event),
+            ClientEvent::ResponseCancel(event) => self.cancel_response(&event, now),
+            // Over a WebSocket nothing is played by the server.
+            ClientEvent::OutputAudioBufferClear(_) => Err(refusal::not_one_of(
+                "type",
+                OutputAudioBufferClear::KIND,
+                &supported_events(),
+            )),
+            ClientEvent::Unknown(event) => Err(refusal::not_one_of(
+                "type",
+                &event.kind,
+                &supported_events(),
+            )),
+        };
+        self.answer(applied, event_id.as_deref());
+    }
+
+    fn handle_engine(&mut self, job: JobId, event: EngineEvent, now: Millis) {
+        // A job nobody owns was cancelled: its results come too late.
+        match self.outbox.owner(job).cloned() {
+            Some(JobOwner::Detection) => self.handle_voice(event, now),
+            Some(JobOwner::Hearing) => self.handle_transcript(job, event, now),
+            Some(JobOwner::Response(id)) => self.handle_answer(job, &id, event, now),
+            None => {}
+        }
+    }
+
+    fn update_session(&mut self, event: SessionUpdate) -> Applied {
+        let update = match event.session {
+            WireSession::Realtime(update) => *update,
+            WireSession::Transcription(_) => {
+                return Err(refusal::invalid(
+                    "session.type",
+                    "Passing a transcription session update event to a realtime session is not \
+                     allowed.",
+                ));
+            }
+            WireSession::Unknown(unknown) => {
+                return Err(refusal::not_one_of(
+                    "session.type",
+                    &unknown.kind,
+                    &["realtime"],
+                ));
+            }
+        };
+        let voice_locked = self.voice_is_locked();
+        let config = self.config.updated(update, voice_locked)?;
+        let turned = self.config.turn_taking().is_some() != config.turn_taking().is_some();
+        self.config = config;
+        self.buffer.set_format(self.config.input_format());
+        if turned {
+            self.restart_detection();
+        }
+        if self.idle_timeout_ms().is_none() {
+            self.idle_at = None;
+        }
+        self.outbox.send(SessionUpdated {
+            session: self.config.session().clone().into(),
+            ..SessionUpdated::default()
+        });
+        Ok(())
+    }
+
+    fn answer(&mut self, applied: Applied, event_id: Option<&str>) {
+        if let Err(detail) = applied {
+            self.outbox.refuse(detail, event_id);
+        }
+    }
+
+    fn close(&mut self, code: u16, reason: &str) {
+        self.outbox.close(code, reason);
+        self.closed = true;
+    }
+}
+
+/// The types of events a client may send over a WebSocket.
+fn supported_events() -> Vec<&'static str> {
+    ClientEvent::KNOWN
+        .iter()
+        .copied()
+        .filter(|kind| *kind != OutputAudioBufferClear::KIND)
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! Turn-taking on the probability of speech: one decision per frame.
+
+use crate::Millis;
+
+/// Samples of a frame at 16 000 Hz: 32 ms, what the Silero detector takes.
+pub(crate) const FRAME_SAMPLES: u64 = 512;
+
+/// How far below the threshold the probability must fall before speech can end. The
+/// detector's authors recommend 0.15, so that a voice at the threshold does not flicker.
+const HYSTERESIS: f32 = 0.15;
+
+/// Frames of speech (96 ms) that make a beginning. A click or a cough-like burst lights
+/// up one or two; the shortest spoken words last longer than this.
+const ONSET_FRAMES: u32 = 3;
+
+/// What is asked of the detector.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct TurnParameters {
+    /// Probability from which a frame counts as speech.
+    pub(crate) threshold: f32,
+    /// Silence that ends a turn.
+    pub(crate) silence_ms: Millis,
+}
+
+/// A decision of the detector. Frames are counted from the start of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TurnEvent {
+    /// Speech began with this frame (which lies a little back).
+    Start {
+        /// Index of the first frame of speech.
+        frame: u64,
+    },
+    /// The turn ended before this frame: the silence is over.
+    End {
+        /// Index of the first frame after the silence.
+        frame: u64,
+    },
+}
+
+/// Finds where turns begin and end in a stream of frames.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TurnDetector {
+    /// Frames judged so far.
+    frames: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody speaks; so many frames of a possible beginning have passed.
+    Silence { onset: u64, heard: u32 },
+    /// Somebody speaks.
+    Speech,
+    /// Somebody spoke; silent since this frame.
+    Pause { since: u64 },
+}
+
+impl TurnDetector {
+    /// Judges the next frame.
+    pub(crate) fn push(&mut self, probability: f32, is: TurnParameters) -> Option<TurnEvent> {
+        let frame = self.frames;
+        self.frames += 1;
+        // At tiny thresholds the lower bound must stay above zero, or nothing would end.
+        let silence = probability < (is.threshold - HYSTERESIS).max(0.01);
+        let speech = !silence && probability >= is.threshold;
+
+        match self.state {
+            State::Silence { .. } if silence => {
+                self.state = State::default();
+                None
+            }
+            State::Silence { onset, heard } if speech => {
+                let onset = if heard == 0 { frame } else { onset };
+                if heard + 1 < ONSET_FRAMES {
+                    self.state = State::Silence {
+                        onset,
+                        heard: heard + 1,
+                    };
+                    return None;
+                }
+                self.state = State::Speech;
+                Some(TurnEvent::Start { frame: onset })
+            }
+            State::Speech if silence => {
+                self.state = State::Pause { since: frame };
+                self.end_if_over(frame, is)
+            }
+            State::Pause { .. } if speech => {
+                self.state = State::Speech;
+                None
+            }
+            State::Pause { .. } if silence => self.end_if_over(frame, is),
+            // Between the two bounds nothing changes.
+            State::Silence { .. } | State::Speech | State::Pause { .. } => None,
+        }
+    }
+
+    /// Ends the turn that is going on, whatever is heard.
+    pub(crate) fn end_turn(&mut self) {
+        self.state = State::default();
+    }
+
+    fn end_if_over(&mut self, frame: u64, is: TurnParameters) -> Option<TurnEvent> {
+        let State::Pause { since } = self.state else {
+            return None;
+        };
+        // 16 samples are a millisecond.
+        let silence_ms = (frame + 1 - since) * FRAME_SAMPLES / 16;
+        (silence_ms >= is.silence_ms).then(|| {
+            self.state = State::default();
+            TurnEvent::End { frame: frame + 1 }
+        })
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Silence { onset: 0, heard: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(probabilities: &[f32], silence_ms: Millis) -> Vec<TurnEvent> {
+        let mut detector = TurnDetector::default();
+        let parameters = TurnParameters {
+            threshold: 0.5,
+            silence_ms,
+        };
+        probabilities
+            .iter()
+            .filter_map(|&p| detector.push(p, parameters))
+            .collect()
+    }
+
+    #[test]
+    fn a_turn_starts_at_its_first_frame_of_speech_and_ends_with_its_silence() {
+        let mut frames = vec![0.0; 10];
+        frames.extend([0.9; 20]);
+        frames.extend([0.0; 20]);
+        // 200 ms are six whole frames and a piece: the seventh ends the turn.
+        assert_eq!(
+            run(&frames, 200),
+            [TurnEvent::Start { frame: 10 }, TurnEvent::End { frame: 37 }]
+        );
+    }
+
+    #[test]
+    fn silence_of_whole_frames_is_honoured_to_the_frame() {
+        let mut frames = vec![0.9; 3];
+        frames.extend([0.0; 16]);
+        for (silence_ms, end) in [(0, 4), (32, 4), (33, 5), (320, 13), (512, 19)] {
+            assert_eq!(
+                run(&frames, silence_ms),
+                [TurnEvent::Start { frame: 0 }, TurnEvent::End { frame: end }],
+                "{silence_ms} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn a_click_starts_no_turn() {
+        assert_eq!(run(&[0.0, 0.9, 0.95, 0.1, 0.9, 0.9, 0.0, 0.0], 32), []);
+    }
+
+    #[test]
+    fn speech_after_a_pause_shorter_than_the_silence_goes_on() {
+        let mut frames = vec![0.9; 5];
+        frames.extend([0.1; 5]);
+        frames.extend([0.9; 5]);
+        frames.extend([0.1; 6]);
+        assert_eq!(
+            run(&frames, 192),
+            [TurnEvent::Start { frame: 0 }, TurnEvent::End { frame: 21 }]
+        );
+    }
+
+    #[test]
+    fn a_probability_between_the_bounds_neither_starts_nor_ends_anything() {
+        assert_eq!(run(&[0.45; 50], 32), []);
+        let mut frames = vec![0.9; 3];
+        frames.extend([0.45; 50]);
+        assert_eq!(run(&frames, 32), [TurnEvent::Start { frame: 0 }]);
+    }
+
+    #[test]
+    fn a_turn_ended_from_outside_starts_anew() {
+        let mut detector = TurnDetector::default();
+        let parameters = TurnParameters {
+            threshold: 0.5,
+            silence_ms: 32,
+        };
+        for _ in 0..4 {
+            detector.push(0.9, parameters);
+        }
+        detector.end_turn();
+        let events: Vec<_> = (0..3)
+            .filter_map(|_| detector.push(0.9, parameters))
+            .collect();
+        assert_eq!(events, [TurnEvent::Start { frame: 4 }]);
+    }
+
+    #[test]
+    fn the_lowest_threshold_still_finds_silence() {
+        let mut detector = TurnDetector::default();
+        let parameters = TurnParameters {
+            threshold: 0.05,
+            silence_ms: 32,
+        };
+        let events: Vec<_> = [0.06, 0.06, 0.06, 0.0]
+            .iter()
+            .filter_map(|&p| detector.push(p, parameters))
+            .collect();
+        assert_eq!(
+            events,
+            [TurnEvent::Start { frame: 0 }, TurnEvent::End { frame: 4 }]
+        );
+    }
+}
