@@ -50,9 +50,12 @@ impl Endpoint {
             None => (place, ""),
         };
         if authority.contains('@') {
-            return Err(invalid("a user name does not belong in it; the key goes into a header"));
+            return Err(invalid(
+                "a user name does not belong in it; the key goes into a header",
+            ));
         }
-        let (host, port) = split_authority(authority).ok_or_else(|| invalid("its host or port is not valid"))?;
+        let (host, port) =
+            split_authority(authority).ok_or_else(|| invalid("its host or port is not valid"))?;
         let path = match path.trim_end_matches('/') {
             "" => "/v1/realtime".to_owned(),
             path if path.ends_with("/realtime") => path.to_owned(),
@@ -112,7 +115,12 @@ pub(crate) struct Target {
 fn split_authority(authority: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
-        (host, after.strip_prefix(':').or((!after.is_empty()).then_some("?")))
+        (
+            host,
+            after
+                .strip_prefix(':')
+                .or((!after.is_empty()).then_some("?")),
+        )
     } else {
         match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -123,7 +131,9 @@ fn split_authority(authority: &str) -> Option<(String, Option<u16>)> {
     if host.is_empty() || !host.chars().all(legal) {
         return None;
     }
-    let port = port.map(|port| port.parse().ok()).map_or(Some(None), |port| port.map(Some))?;
+    let port = port
+        .map(|port| port.parse().ok())
+        .map_or(Some(None), |port| port.map(Some))?;
     Some((host.to_ascii_lowercase(), port))
 }
 
@@ -154,12 +164,36 @@ mod tests {
     #[test]
     fn bases_of_every_kind_lead_to_the_realtime_path() {
         for (url, model, uri) in [
-            ("https://api.openai.com/v1", Some("gpt-realtime"), "wss://api.openai.com/v1/realtime?model=gpt-realtime"),
-            ("wss://api.openai.com/v1/", None, "wss://api.openai.com/v1/realtime"),
-            ("ws://127.0.0.1:8080", None, "ws://127.0.0.1:8080/v1/realtime"),
-            ("http://localhost:8080/v1/realtime", Some("a b"), "ws://localhost:8080/v1/realtime?model=a%20b"),
-            ("ws://h/v1/realtime?model=x", Some("y"), "ws://h/v1/realtime?model=x"),
-            ("ws://h/v1?x=1#top", Some("y"), "ws://h/v1/realtime?x=1&model=y"),
+            (
+                "https://api.openai.com/v1",
+                Some("gpt-realtime"),
+                "wss://api.openai.com/v1/realtime?model=gpt-realtime",
+            ),
+            (
+                "wss://api.openai.com/v1/",
+                None,
+                "wss://api.openai.com/v1/realtime",
+            ),
+            (
+                "ws://127.0.0.1:8080",
+                None,
+                "ws://127.0.0.1:8080/v1/realtime",
+            ),
+            (
+                "http://localhost:8080/v1/realtime",
+                Some("a b"),
+                "ws://localhost:8080/v1/realtime?model=a%20b",
+            ),
+            (
+                "ws://h/v1/realtime?model=x",
+                Some("y"),
+                "ws://h/v1/realtime?model=x",
+            ),
+            (
+                "ws://h/v1?x=1#top",
+                Some("y"),
+                "ws://h/v1/realtime?x=1&model=y",
+            ),
             ("ws://[::1]:9/v1", None, "ws://[::1]:9/v1/realtime"),
             ("WSS://H/V1", None, "wss://H/V1/realtime"),
         ] {
@@ -173,16 +207,32 @@ mod tests {
         assert!(azure.azure && azure.tls);
         assert_eq!(azure.port, 443);
         let local = target("ws://[::1]:9/v1", None);
-        assert_eq!((local.host.as_str(), local.port, local.tls), ("::1", 9, false));
+        assert_eq!(
+            (local.host.as_str(), local.port, local.tls),
+            ("::1", 9, false)
+        );
         assert_eq!(target("ws://h", None).port, 80);
         assert!(!target("https://openai.azure.com.evil.org", None).azure);
     }
 
     #[test]
     fn what_is_not_a_url_is_refused_with_a_reason() {
-        for url in ["", "api.openai.com", "ftp://h", "ws://", "ws://h:99999", "ws://h:x", "ws://me@h", "ws://a b", "ws://[::1"] {
+        for url in [
+            "",
+            "api.openai.com",
+            "ftp://h",
+            "ws://",
+            "ws://h:99999",
+            "ws://h:x",
+            "ws://me@h",
+            "ws://a b",
+            "ws://[::1",
+        ] {
             let error = Endpoint::new(url).target().expect_err(url);
-            assert!(matches!(error, LinkError::InvalidUrl { .. }), "{url}: {error}");
+            assert!(
+                matches!(error, LinkError::InvalidUrl { .. }),
+                "{url}: {error}"
+            );
         }
     }
 

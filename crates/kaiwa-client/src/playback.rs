@@ -77,6 +77,8 @@ struct Piece {
     samples: Vec<f32>,
     /// How much of `samples` is played.
     at: usize,
+    /// The card's position at its arrival.
+    arrived: u64,
 }
 
 #[derive(Debug, Default)]
@@ -99,8 +101,9 @@ impl Playback {
         Self::default()
     }
 
-    /// Takes sound of a part. Sound of an interrupted part or response is dropped, and
-    /// the answer is whether it was taken.
+    /// Takes sound of a part that arrived at the card's position `arrived`, before which
+    /// it will not be played. Sound of an interrupted part or response is dropped, and the
+    /// answer is whether it was taken.
     ///
     /// # Errors
     ///
@@ -110,6 +113,7 @@ impl Playback {
         response: &str,
         part: &PartKey,
         samples: Vec<f32>,
+        arrived: u64,
     ) -> Result<bool, TooMuchSound> {
         if self.barred.contains(response) {
             return Ok(false);
@@ -132,6 +136,7 @@ impl Playback {
                 part: part.clone(),
                 samples,
                 at: 0,
+                arrived,
             });
         }
         Ok(true)
@@ -157,13 +162,18 @@ impl Playback {
         }
     }
 
-    /// Fills `frame` with the next 20 ms, silence where there is nothing.
-    pub fn next(&mut self, frame: &mut Frame) -> Played {
+    /// Fills `frame` with the 20 ms from the card's position `now` on, silence where there
+    /// is nothing.
+    ///
+    /// A caller that is late with its ticks cannot play in the past what arrived since:
+    /// a real card would have been silent there.
+    pub fn next(&mut self, frame: &mut Frame, now: u64) -> Played {
         let mut played = Played::default();
         frame.fill(0.0);
         let mut at = 0;
         while at < TICK
             && let Some(piece) = self.queue.front_mut()
+            && piece.arrived <= now
         {
             let count = (piece.samples.len() - piece.at).min(TICK - at);
             let slice = &piece.samples[piece.at..piece.at + count];
@@ -275,7 +285,7 @@ mod tests {
 
     fn tick(playback: &mut Playback) -> (Frame, Played) {
         let mut frame = [f32::NAN; TICK];
-        let played = playback.next(&mut frame);
+        let played = playback.next(&mut frame, u64::MAX);
         (frame, played)
     }
 
@@ -284,7 +294,7 @@ mod tests {
         let mut playback = Playback::new();
         for (length, value) in [(100, 0.1), (500, 0.2), (360, 0.3)] {
             playback
-                .push("r", &part("a"), vec![value; length])
+                .push("r", &part("a"), vec![value; length], 0)
                 .expect("room");
         }
         playback.complete(&part("a"));
@@ -307,7 +317,7 @@ mod tests {
         let mut playback = Playback::new();
         let mut samples = vec![0.0; 700];
         samples[600] = 0.1;
-        playback.push("r", &part("a"), samples).expect("room");
+        playback.push("r", &part("a"), samples, 0).expect("room");
         assert!(tick(&mut playback).1.audible.is_empty());
         assert_eq!(tick(&mut playback).1.audible, [("r".to_owned(), 120)]);
     }
@@ -316,8 +326,8 @@ mod tests {
     fn an_interruption_cuts_at_what_was_played_and_drops_what_comes_late() {
         let mut playback = Playback::new();
         let (a, b) = (part("a"), part("b"));
-        playback.push("r", &a, vec![0.5; 1000]).expect("room");
-        playback.push("r", &b, vec![0.5; 1000]).expect("room");
+        playback.push("r", &a, vec![0.5; 1000], 0).expect("room");
+        playback.push("r", &b, vec![0.5; 1000], 0).expect("room");
         tick(&mut playback);
         tick(&mut playback);
         let cuts = playback.interrupt(0);
@@ -326,15 +336,30 @@ mod tests {
         assert_eq!((&cuts[1].part, cuts[1].played_ms), (&b, 0));
         assert_eq!(cuts[0].received_ms, 41);
         assert!(playback.is_drained());
-        assert_eq!(playback.push("r", &a, vec![0.5; 480]), Ok(false));
+        assert_eq!(playback.push("r", &a, vec![0.5; 480], 0), Ok(false));
         assert_eq!(tick(&mut playback).0, [0.0; TICK]);
         assert!(playback.interrupt(0).is_empty(), "cut once only");
     }
 
     #[test]
+    fn late_ticks_do_not_play_in_the_past() {
+        let mut playback = Playback::new();
+        playback
+            .push("r", &part("a"), vec![0.5; 480], 1000)
+            .expect("room");
+        let mut frame = [f32::NAN; TICK];
+        assert!(!playback.next(&mut frame, 480).sound);
+        assert!(!playback.next(&mut frame, 960).sound);
+        assert!(!playback.is_drained());
+        assert!(playback.next(&mut frame, 1440).sound);
+    }
+
+    #[test]
     fn what_was_played_out_is_not_cut() {
         let mut playback = Playback::new();
-        playback.push("r", &part("a"), vec![0.5; 480]).expect("room");
+        playback
+            .push("r", &part("a"), vec![0.5; 480], 0)
+            .expect("room");
         playback.complete(&part("a"));
         tick(&mut playback);
         assert!(playback.interrupt(0).is_empty());
@@ -343,7 +368,9 @@ mod tests {
     #[test]
     fn samples_inside_the_device_were_not_heard() {
         let mut playback = Playback::new();
-        playback.push("r", &part("a"), vec![0.5; 4800]).expect("room");
+        playback
+            .push("r", &part("a"), vec![0.5; 4800], 0)
+            .expect("room");
         tick(&mut playback);
         tick(&mut playback);
         assert_eq!(playback.interrupt(600)[0].played_ms, 15);
@@ -353,19 +380,29 @@ mod tests {
     fn a_barred_response_is_never_heard() {
         let mut playback = Playback::new();
         playback.bar("r");
-        assert_eq!(playback.push("r", &part("new"), vec![0.5; 480]), Ok(false));
-        assert_eq!(playback.push("s", &part("other"), vec![0.5; 480]), Ok(true));
+        assert_eq!(
+            playback.push("r", &part("new"), vec![0.5; 480], 0),
+            Ok(false)
+        );
+        assert_eq!(
+            playback.push("s", &part("other"), vec![0.5; 480], 0),
+            Ok(true)
+        );
     }
 
     #[test]
     fn a_gap_is_one_underrun_until_sound_comes_again() {
         let mut playback = Playback::new();
-        playback.push("r", &part("a"), vec![0.5; 700]).expect("room");
+        playback
+            .push("r", &part("a"), vec![0.5; 700], 0)
+            .expect("room");
         assert_eq!(tick(&mut playback).1.underrun, None);
         assert_eq!(tick(&mut playback).1.underrun, Some(part("a")));
         assert!(playback.is_speaking());
         assert_eq!(tick(&mut playback).1.underrun, None);
-        playback.push("r", &part("a"), vec![0.5; 100]).expect("room");
+        playback
+            .push("r", &part("a"), vec![0.5; 100], 0)
+            .expect("room");
         assert_eq!(tick(&mut playback).1.underrun, Some(part("a")));
         assert!(playback.complete(&part("a")), "all of it was played");
         assert!(!playback.is_speaking());
@@ -374,7 +411,9 @@ mod tests {
     #[test]
     fn a_gap_at_the_edge_of_a_frame_is_seen_too() {
         let mut playback = Playback::new();
-        playback.push("r", &part("a"), vec![0.5; 480]).expect("room");
+        playback
+            .push("r", &part("a"), vec![0.5; 480], 0)
+            .expect("room");
         assert_eq!(tick(&mut playback).1.underrun, None);
         assert_eq!(tick(&mut playback).1.underrun, Some(part("a")));
         playback.complete_response("r");
@@ -384,7 +423,7 @@ mod tests {
     #[test]
     fn more_than_an_hour_is_refused() {
         let mut playback = Playback::new();
-        let outcome = playback.push("r", &part("a"), vec![0.0; MAX_QUEUED + 1]);
+        let outcome = playback.push("r", &part("a"), vec![0.0; MAX_QUEUED + 1], 0);
         assert_eq!(outcome, Err(TooMuchSound));
     }
 }

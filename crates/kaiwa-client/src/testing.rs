@@ -45,14 +45,16 @@ impl FakeServer {
     /// with what the client asked for. Gives the update.
     pub(crate) async fn open(&mut self) -> Value {
         let session = json!({"type": "realtime", "id": "sess_1", "model": "fake"});
-        self.send(json!({"type": "session.created", "session": session})).await;
+        self.send(json!({"type": "session.created", "session": session}))
+            .await;
         let update = self.expect("session.update").await;
         let mut session = update["session"].clone();
         let turn = &mut session["audio"]["input"]["turn_detection"];
         if turn.is_object() && turn["silence_duration_ms"].is_null() {
             turn["silence_duration_ms"] = json!(200);
         }
-        self.send(json!({"type": "session.updated", "session": session})).await;
+        self.send(json!({"type": "session.updated", "session": session}))
+            .await;
         update
     }
 
@@ -64,12 +66,18 @@ impl FakeServer {
 
     pub(crate) async fn send_text(&mut self, text: impl Into<String>) {
         let message = Message::Text(text.into().into());
-        self.socket.send(message).await.expect("a client that reads");
+        self.socket
+            .send(message)
+            .await
+            .expect("a client that reads");
     }
 
     pub(crate) async fn send_binary(&mut self, bytes: Vec<u8>) {
         let message = Message::Binary(bytes.into());
-        self.socket.send(message).await.expect("a client that reads");
+        self.socket
+            .send(message)
+            .await
+            .expect("a client that reads");
     }
 
     /// The client's next event, appends aside; `None` when it has closed.
@@ -100,7 +108,12 @@ impl FakeServer {
     /// Reads appends until `ms` of sound have arrived in all. No other event may come.
     pub(crate) async fn hear(&mut self, ms: usize) {
         while self.heard.len() < ms * 48 {
-            let message = self.socket.next().await.expect("more sound").expect("a frame");
+            let message = self
+                .socket
+                .next()
+                .await
+                .expect("more sound")
+                .expect("a frame");
             let text = message.to_text().expect("text");
             let event: Value = serde_json::from_str(text).expect("JSON");
             assert_eq!(event["type"], "input_audio_buffer.append", "{event}");
@@ -133,8 +146,13 @@ impl FakeServer {
 
     /// Says `text` in `ms` of sound at a quarter of full scale, in deltas of 100 ms.
     pub(crate) async fn speak(&mut self, response: &str, item: &str, text: &str, ms: usize) {
-        self.send(place("response.output_audio_transcript.delta", response, item, json!({"delta": text})))
-            .await;
+        self.send(place(
+            "response.output_audio_transcript.delta",
+            response,
+            item,
+            json!({"delta": text}),
+        ))
+        .await;
         self.sound(response, item, ms).await;
     }
 
@@ -150,14 +168,27 @@ impl FakeServer {
 
     pub(crate) async fn sound_bytes(&mut self, response: &str, item: &str, bytes: &[u8]) {
         let delta = json!({"delta": STANDARD.encode(bytes)});
-        self.send(place("response.output_audio.delta", response, item, delta)).await;
+        self.send(place("response.output_audio.delta", response, item, delta))
+            .await;
     }
 
     /// Ends an item's speech.
     pub(crate) async fn spoken(&mut self, response: &str, item: &str, text: &str) {
-        self.send(place("response.output_audio.done", response, item, json!({}))).await;
+        self.send(place(
+            "response.output_audio.done",
+            response,
+            item,
+            json!({}),
+        ))
+        .await;
         let done = json!({"transcript": text});
-        self.send(place("response.output_audio_transcript.done", response, item, done)).await;
+        self.send(place(
+            "response.output_audio_transcript.done",
+            response,
+            item,
+            done,
+        ))
+        .await;
     }
 
     pub(crate) async fn close(mut self, code: u16, reason: &str) {
@@ -166,7 +197,10 @@ impl FakeServer {
             code: code.into(),
             reason: reason.to_owned().into(),
         };
-        self.socket.close(Some(frame)).await.expect("a client that reads");
+        self.socket
+            .close(Some(frame))
+            .await
+            .expect("a client that reads");
         while self.socket.next().await.is_some() {}
     }
 }

@@ -16,7 +16,6 @@ pub struct FileCard {
     mic: Mic,
     speaker: Speaker,
     recording: Option<Recording>,
-    pace: Pace,
     ticks: Ticks,
     /// What the speaker plays in the current tick.
     playing: Option<Box<Frame>>,
@@ -88,8 +87,7 @@ impl FileCardBuilder {
             mic: self.mic,
             speaker: self.speaker,
             recording,
-            pace: self.pace,
-            ticks: Ticks::default(),
+            ticks: Ticks::new(self.pace),
             playing: None,
         })
     }
@@ -97,16 +95,14 @@ impl FileCardBuilder {
 
 impl SoundCard for FileCard {
     fn play(&mut self, frame: Option<&Frame>) -> Result<(), CardError> {
-        if self.pace == Pace::RealTime {
-            self.ticks.begin();
-        }
+        self.ticks.begin();
         self.playing = frame.map(|frame| Box::new(*frame));
         self.speaker.play(frame)
     }
 
     async fn capture(&mut self, frame: &mut Frame) -> Result<(), CardError> {
         self.speaker.drained().await?;
-        let due = match self.pace {
+        let due = match self.ticks.pace {
             Pace::RealTime => {
                 let due = self.ticks.due();
                 tokio::time::sleep_until(due).await;
@@ -132,7 +128,11 @@ impl SoundCard for FileCard {
     }
 
     fn pace(&self) -> Pace {
-        self.pace
+        self.ticks.pace
+    }
+
+    fn position(&self) -> u64 {
+        self.ticks.position()
     }
 
     async fn finish(&mut self) -> Result<(), CardError> {
@@ -171,7 +171,8 @@ mod tests {
 
     async fn tick(card: &mut FileCard, played: Option<f32>) -> Frame {
         let mut heard = [f32::NAN; TICK];
-        card.play(played.map(|x| [x; TICK]).as_ref()).expect("plays");
+        card.play(played.map(|x| [x; TICK]).as_ref())
+            .expect("plays");
         card.capture(&mut heard).await.expect("captures");
         heard
     }
@@ -211,10 +212,12 @@ mod tests {
             tick(&mut card, None).await;
         }
         assert_eq!(start.elapsed().as_millis(), 120);
+        assert_eq!(card.position(), 7 * TICK as u64);
         tokio::time::advance(std::time::Duration::from_secs(60)).await;
         let later = Instant::now();
         tick(&mut card, None).await;
         assert_eq!(later.elapsed().as_millis(), 20);
+        assert_eq!(card.position(), 8 * TICK as u64);
     }
 
     #[tokio::test(start_paused = true)]

@@ -212,10 +212,7 @@ impl Stream {
 }
 
 /// Reads a stream to its end, or until nobody listens.
-async fn read(
-    mut input: impl AsyncRead + Send + Unpin,
-    chunks: mpsc::Sender<io::Result<Vec<u8>>>,
-) {
+async fn read(mut input: impl AsyncRead + Send + Unpin, chunks: mpsc::Sender<io::Result<Vec<u8>>>) {
     loop {
         let mut chunk = vec![0; CHUNK];
         let outcome = match input.read(&mut chunk).await {

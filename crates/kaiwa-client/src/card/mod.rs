@@ -46,16 +46,17 @@ pub trait SoundCard: Send + 'static {
     /// # Errors
     ///
     /// When an input or output fails.
-    fn capture(
-        &mut self,
-        frame: &mut Frame,
-    ) -> impl Future<Output = Result<(), CardError>> + Send;
+    fn capture(&mut self, frame: &mut Frame) -> impl Future<Output = Result<(), CardError>> + Send;
 
     /// What the microphone is doing.
     fn mic(&self) -> MicState;
 
     /// How the clock runs.
     fn pace(&self) -> Pace;
+
+    /// Samples of the card's clock that have passed up to this moment; zero before the
+    /// first tick. While the caller is late with its ticks, this is ahead of them.
+    fn position(&self) -> u64;
 
     /// Samples that were given to [`play`](Self::play) and are not audible yet.
     fn output_latency(&self) -> u64 {

@@ -151,7 +151,11 @@ impl Wav {
         }
     }
 
-    pub(super) fn write_stereo(&mut self, left: &Frame, right: Option<&Frame>) -> Result<(), CardError> {
+    pub(super) fn write_stereo(
+        &mut self,
+        left: &Frame,
+        right: Option<&Frame>,
+    ) -> Result<(), CardError> {
         let outcome = self.writer.write_stereo(left, right.unwrap_or(&SILENCE));
         outcome.map_err(|source| self.failed(source))
     }

@@ -153,13 +153,16 @@ impl ConversationConfig {
                 ..ServerVad::default()
             })),
         };
-        let transcription = Maybe::nullable(self.transcription.as_ref().map(|wanted| {
-            TranscriptionConfig {
-                model: wanted.model.clone().into(),
-                language: wanted.language.clone().into(),
-                ..TranscriptionConfig::default()
-            }
-        }));
+        let transcription =
+            Maybe::nullable(
+                self.transcription
+                    .as_ref()
+                    .map(|wanted| TranscriptionConfig {
+                        model: wanted.model.clone().into(),
+                        language: wanted.language.clone().into(),
+                        ..TranscriptionConfig::default()
+                    }),
+            );
         let speaks = self.output == OutputMode::Audio;
         RealtimeSession {
             output_modalities: Maybe::Value(vec![if speaks {

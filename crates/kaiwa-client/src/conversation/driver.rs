@@ -12,7 +12,7 @@ use kaiwa_protocol::{
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::config::{ConversationConfig, Turn, TraceEntry};
+use super::config::{ConversationConfig, TraceEntry, Turn};
 use super::event::{EndReason, Event, Moment};
 use super::latency::Latency;
 use super::transcript::Transcripts;
@@ -78,12 +78,12 @@ pub(super) struct Driver<C> {
 pub(super) struct Clock {
     /// When the conversation was started.
     opened: Instant,
-    /// When the first tick began.
-    started: Option<Instant>,
     /// Samples since then, at the beginning of the current tick.
     position: u64,
     /// Whether a tick has begun and not ended.
     ticking: bool,
+    /// Whether the current tick carries sound of the assistant.
+    playing: bool,
 }
 
 /// What is known of the server's session.
@@ -187,9 +187,9 @@ impl<C: SoundCard> Driver<C> {
             latency: Latency::default(),
             clock: Clock {
                 opened: now,
-                started: None,
                 position: 0,
                 ticking: false,
+                playing: false,
             },
             session: Session {
                 created: false,
@@ -240,12 +240,8 @@ impl<C: SoundCard> Driver<C> {
         {
             reason = card_failed(&error);
         }
+        self.emit(Event::Ended { reason });
         self.link.close(CLOSING).await;
-        let at_ms = self.clock.now_ms(self.card.pace());
-        self.out.push_back(Moment {
-            at_ms,
-            event: Event::Ended { reason },
-        });
         for moment in self.out {
             if self.events.send(moment).await.is_err() {
                 return;
@@ -361,17 +357,16 @@ impl<C: SoundCard> Driver<C> {
 
     /// Whether the server still needs silence to end the turn.
     fn wants_silence(&self) -> bool {
-        self.config.turn != Turn::None
-            && self.input.silence < samples(self.config.trailing_silence)
+        self.config.turn != Turn::None && self.input.silence < samples(self.config.trailing_silence)
     }
 
     fn begin_tick(&mut self) -> Result<(), EndReason> {
         let pace = self.card.pace();
-        self.clock.started.get_or_insert_with(Instant::now);
         self.clock.ticking = true;
         self.input.sounding = self.card.mic() == MicState::Sounding;
         let mut frame = [0.0; TICK];
-        let played = self.playback.next(&mut frame);
+        let played = self.playback.next(&mut frame, self.clock.position);
+        self.clock.playing = played.sound;
         self.card
             .play(played.sound.then_some(&frame))
             .map_err(|error| card_failed(&error))?;
@@ -405,21 +400,27 @@ impl<C: SoundCard> Driver<C> {
         let begin = self.clock.position;
         self.clock.position += TICK as u64;
         self.clock.ticking = false;
+        self.clock.playing = false;
         let mic = self.card.mic();
+        let wants_silence = self.wants_silence();
         let input = &mut self.input;
         if let Some(index) = last_above(&*input.frame, AUDIBLE_DBFS) {
             input.last_audible = Some(begin + index as u64 + 1);
         }
         let sounding = input.sounding || mic == MicState::Sounding;
-        input.silence = if sounding { 0 } else { input.silence + TICK as u64 };
+        input.silence = if sounding {
+            0
+        } else {
+            input.silence + TICK as u64
+        };
         let send = match mic {
             MicState::Off => false,
             MicState::Ended if !sounding => match self.card.pace() {
                 // An open microphone would go on hearing silence, too.
                 Pace::RealTime => self.config.turn != Turn::None,
-                Pace::Fast => self.wants_silence(),
+                Pace::Fast => wants_silence,
             },
-            MicState::Open if !sounding && self.card.pace() == Pace::Fast => self.wants_silence(),
+            MicState::Open if !sounding && self.card.pace() == Pace::Fast => wants_silence,
             MicState::Ended | MicState::Open | MicState::Sounding => true,
         };
         if !send {
@@ -584,7 +585,12 @@ impl<C: SoundCard> Driver<C> {
             && !turns.owed
             && turns.active.is_none()
             && turns.requested.is_none()
-            && self.playback.is_drained()
+            && self.is_silent()
+    }
+
+    /// Whether the assistant's sound is played to the end.
+    fn is_silent(&self) -> bool {
+        self.playback.is_drained() && !self.clock.playing
     }
 
     fn look_for_the_end(&mut self, now: Instant) -> Result<Option<Instant>, EndReason> {
@@ -605,7 +611,7 @@ impl<C: SoundCard> Driver<C> {
         let input_ended = fed && self.turns.typed_out && self.turns.typed.is_empty();
         if !self.is_quiet() {
             self.turns.quiet_since = None;
-            if !self.playback.is_drained() || mic == MicState::Sounding {
+            if !self.is_silent() || mic == MicState::Sounding {
                 return Ok(None);
             }
             // A user may speak as long as they like while the microphone is open.
@@ -697,7 +703,16 @@ impl<C: SoundCard> Driver<C> {
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        self.clock.now_ms(self.card.pace())
+        samples_to_ms(self.card.position(), WIRE_RATE_HZ)
+    }
+
+    /// The position from which sound that arrives now may be played.
+    pub(super) fn arrival(&self) -> u64 {
+        match self.card.pace() {
+            Pace::RealTime => self.card.position(),
+            // Time does not pass by itself.
+            Pace::Fast => 0,
+        }
     }
 
     /// A time of the server's input buffer on the card's clock.
@@ -723,16 +738,6 @@ impl<C: SoundCard> Driver<C> {
                 .filter(|&end| end <= turn_end)
                 .max()
                 .unwrap_or(by_server),
-        }
-    }
-}
-
-impl Clock {
-    fn now_ms(&self, pace: Pace) -> u64 {
-        match (pace, self.started) {
-            (_, None) => 0,
-            (Pace::RealTime, Some(started)) => started.elapsed().as_millis() as u64,
-            (Pace::Fast, Some(_)) => samples_to_ms(self.position, WIRE_RATE_HZ),
         }
     }
 }

@@ -48,11 +48,7 @@ pub struct Conversation {
 impl Conversation {
     /// Starts a conversation over `link` with `card`. Must be called within a tokio
     /// runtime.
-    pub fn start<C: SoundCard>(
-        link: Link,
-        card: C,
-        config: ConversationConfig,
-    ) -> (Self, Handle) {
+    pub fn start<C: SoundCard>(link: Link, card: C, config: ConversationConfig) -> (Self, Handle) {
         let (events, receiver) = mpsc::channel(EVENTS);
         let (commands, orders) = mpsc::channel(COMMANDS);
         let (stop, stopped) = watch::channel(false);
@@ -167,10 +163,12 @@ impl Handle {
     }
 
     fn order(&self, command: Command) -> Result<(), HandleError> {
-        self.commands.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => HandleError::Busy,
-            mpsc::error::TrySendError::Closed(_) => HandleError::Ended,
-        })
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => HandleError::Busy,
+                mpsc::error::TrySendError::Closed(_) => HandleError::Ended,
+            })
     }
 }
 

@@ -167,7 +167,9 @@ impl<C: SoundCard> Driver<C> {
             // A response that ended on its own before the cancellation arrived.
             Some(codes::RESPONSE_CANCEL_NOT_ACTIVE) => return,
             // The server began one of its own in the meantime: after that one.
-            Some(codes::CONVERSATION_ALREADY_HAS_ACTIVE_RESPONSE) if self.turns.requested.is_some() || refused => {
+            Some(codes::CONVERSATION_ALREADY_HAS_ACTIVE_RESPONSE)
+                if self.turns.requested.is_some() || refused =>
+            {
                 self.turns.requested = None;
                 self.turns.owed = true;
                 if self.turns.active.is_none() {
@@ -175,7 +177,9 @@ impl<C: SoundCard> Driver<C> {
                 }
                 return;
             }
-            Some(codes::INVALID_API_KEY | codes::SESSION_EXPIRED | codes::BETA_API_SHAPE_DISABLED) => {
+            Some(
+                codes::INVALID_API_KEY | codes::SESSION_EXPIRED | codes::BETA_API_SHAPE_DISABLED,
+            ) => {
                 self.session.fatal = Some(error.message.clone());
             }
             _ => {}
@@ -218,10 +222,14 @@ impl<C: SoundCard> Driver<C> {
             Maybe::Value(status) => status.as_str(),
         };
         let reason = response.status_details.value().and_then(|details| {
-            let why = details.reason.value().map(|reason| reason.as_str().to_owned());
-            let error = details.error.value().and_then(|error| {
-                error.message.cloned().or_else(|| error.code.cloned())
-            });
+            let why = details
+                .reason
+                .value()
+                .map(|reason| reason.as_str().to_owned());
+            let error = details
+                .error
+                .value()
+                .and_then(|error| error.message.cloned().or_else(|| error.code.cloned()));
             error.or(why)
         });
         let usage = response.usage.value().map(|usage| Usage {
@@ -260,7 +268,11 @@ impl<C: SoundCard> Driver<C> {
         }
         let mut samples = Vec::with_capacity(event.delta.len() / 2 + 1);
         self.decoder.1.push(&event.delta, &mut samples);
-        match self.playback.push(&event.response_id, &part, samples) {
+        let arrived = self.arrival();
+        match self
+            .playback
+            .push(&event.response_id, &part, samples, arrived)
+        {
             Ok(true) => {
                 let now = self.now_ms();
                 self.latency.audio(&event.response_id, now);

@@ -11,7 +11,10 @@ pub(super) struct Transcripts {
 impl Transcripts {
     /// More of an item's text.
     pub(super) fn push(&mut self, item: &str, delta: &str) {
-        self.texts.entry(item.to_owned()).or_default().push_str(delta);
+        self.texts
+            .entry(item.to_owned())
+            .or_default()
+            .push_str(delta);
     }
 
     /// All of an item's text.
@@ -24,7 +27,11 @@ impl Transcripts {
     pub(super) fn heard(&self, item: &str, played_ms: u64, received_ms: u64) -> String {
         let text = self.texts.get(item).map_or("", String::as_str);
         if played_ms >= received_ms {
-            return if received_ms == 0 { String::new() } else { text.to_owned() };
+            return if received_ms == 0 {
+                String::new()
+            } else {
+                text.to_owned()
+            };
         }
         let limit = (text.chars().count() as u64 * played_ms / received_ms) as usize;
         let mut end = 0;

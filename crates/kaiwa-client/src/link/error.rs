@@ -79,7 +79,9 @@ pub enum LinkError {
         message: String,
     },
     /// No encrypted connection.
-    #[error("no secure connection to {host}: {source}; check the address, or use ws:// for a local server without TLS")]
+    #[error(
+        "no secure connection to {host}: {source}; check the address, or use ws:// for a local server without TLS"
+    )]
     Tls {
         /// Host and port.
         host: String,
@@ -140,10 +142,12 @@ impl LinkError {
                 host,
                 source: io::Error::other(error.to_string()),
             },
-            tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => Self::NotWebSocket {
-                uri: target.uri.clone(),
-                detail: "it closed the connection".to_owned(),
-            },
+            tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+                Self::NotWebSocket {
+                    uri: target.uri.clone(),
+                    detail: "it closed the connection".to_owned(),
+                }
+            }
             tungstenite::Error::Io(source) => Self::Unreachable { host, source },
             other => Self::NotWebSocket {
                 uri: target.uri.clone(),
@@ -158,11 +162,7 @@ impl LinkError {
         target: &Target,
     ) -> Self {
         let status = response.status();
-        let message = response
-            .body()
-            .as_deref()
-            .map(said)
-            .unwrap_or_default();
+        let message = response.body().as_deref().map(said).unwrap_or_default();
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Unauthorized {
                 status: status.as_u16(),
@@ -217,7 +217,12 @@ fn said(body: &[u8]) -> String {
         Ok(body) => body.error.message,
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
-    let line = text.trim().lines().next().unwrap_or_default().trim_end_matches('.');
+    let line = text
+        .trim()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.');
     if line.starts_with('<') {
         // A page for browsers says nothing here.
         return String::new();

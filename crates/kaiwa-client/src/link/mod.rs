@@ -15,9 +15,11 @@ use futures_util::{Sink, SinkExt, Stream};
 use kaiwa_protocol::{ClientEvent, ParseError, ServerEvent, write_append};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Request, header};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Request, header};
+use tokio_tungstenite::tungstenite::protocol::{
+    CloseFrame, WebSocketConfig, frame::coding::CloseCode,
+};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
@@ -176,10 +178,9 @@ impl Link {
             .max_message_size(Some(MAX_FRAME))
             .max_frame_size(Some(MAX_FRAME))
             .max_write_buffer_size(MAX_BACKLOG);
-        let (socket, _) =
-            client_async_tls_with_config(request, io, Some(config), Some(connector))
-                .await
-                .map_err(|error| LinkError::from_handshake(error, endpoint, target))?;
+        let (socket, _) = client_async_tls_with_config(request, io, Some(config), Some(connector))
+            .await
+            .map_err(|error| LinkError::from_handshake(error, endpoint, target))?;
         Ok(Self {
             socket,
             frame: Vec::new(),
@@ -373,7 +374,8 @@ impl Link {
         let bytes = Bytes::from(frame);
         let reusable = bytes.clone();
         // The codec writes JSON, which is UTF-8.
-        let text = Utf8Bytes::try_from(bytes).map_err(|error| LinkError::Lost(error.to_string()))?;
+        let text =
+            Utf8Bytes::try_from(bytes).map_err(|error| LinkError::Lost(error.to_string()))?;
         if let Some(tap) = &mut self.tap {
             tap(Direction::Sent, &text);
         }

@@ -58,8 +58,16 @@ async fn refusals_are_told_with_what_to_do() {
         let (error, request) = refused(&endpoint, answer).await;
         assert_eq!(error.kind(), kind, "{error}");
         assert_eq!(error.to_string(), message);
-        assert!(request.contains("GET /v1/realtime?model=m HTTP/1.1"), "{request}");
-        assert!(request.to_lowercase().contains("authorization: bearer sk-wrong"), "{request}");
+        assert!(
+            request.contains("GET /v1/realtime?model=m HTTP/1.1"),
+            "{request}"
+        );
+        assert!(
+            request
+                .to_lowercase()
+                .contains("authorization: bearer sk-wrong"),
+            "{request}"
+        );
     }
 }
 
@@ -98,8 +106,14 @@ async fn a_port_where_nobody_listens_is_unreachable() {
     let error = Link::connect(&endpoint).await.expect_err("nobody");
     assert_eq!(error.kind(), LinkErrorKind::Unreachable);
     let message = error.to_string();
-    assert!(message.starts_with(&format!("cannot reach {address}: ")), "{message}");
-    assert!(message.ends_with("whether the server is running"), "{message}");
+    assert!(
+        message.starts_with(&format!("cannot reach {address}: ")),
+        "{message}"
+    );
+    assert!(
+        message.ends_with("whether the server is running"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -108,7 +122,10 @@ async fn a_server_without_tls_behind_wss_is_a_tls_error() {
     let address = listener.local_addr().expect("an address");
     let server = script(async move {
         let (mut socket, _) = listener.accept().await.expect("a client");
-        socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("a reader");
+        socket
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .expect("a reader");
         // Read to the end, so that the answer is not lost to a reset.
         let mut rest = Vec::new();
         let _ = socket.read_to_end(&mut rest).await;
@@ -190,7 +207,10 @@ async fn pings_are_answered_and_the_close_is_told() {
     let Incoming::Closed(closed) = incoming else {
         panic!("{incoming:?}");
     };
-    assert_eq!((closed.code, closed.reason.as_str()), (Some(4000), "enough"));
+    assert_eq!(
+        (closed.code, closed.reason.as_str()),
+        (Some(4000), "enough")
+    );
     assert!(matches!(link.recv().await, Ok(Incoming::Closed(_))));
     link.close(Duration::from_secs(1)).await;
     server.await.expect("the script");

@@ -23,7 +23,10 @@ async fn a_lost_connection_ends_the_conversation_with_a_sentence() {
     let EndReason::ConnectionLost { message } = reason(&moments) else {
         panic!("{:?}", reason(&moments));
     };
-    assert!(message.starts_with("the connection was lost: "), "{message}");
+    assert!(
+        message.starts_with("the connection was lost: "),
+        "{message}"
+    );
     assert!(reason(&moments).is_error());
     let wav = Clip::open(file.path()).expect("playable");
     assert!(wav.duration_ms() >= 500);
@@ -60,7 +63,9 @@ async fn a_key_refused_after_the_handshake_is_a_rejection() {
             .send(json!({"type": "error", "error": {"type": "invalid_request_error",
                 "code": "invalid_api_key", "message": "Incorrect API key provided", "param": null}}))
             .await;
-        server.close(3000, "invalid_request_error.invalid_api_key").await;
+        server
+            .close(3000, "invalid_request_error.invalid_api_key")
+            .await;
     });
     let moments = all(conversation).await;
     server.await.expect("the script");
@@ -86,7 +91,9 @@ async fn frames_that_are_not_events_are_warnings() {
         server.send_text(r#"{"no": "type"}"#).await;
         server.send_text(r#"{"type": "response.done"}"#).await;
         server.send_binary(vec![0xff; 10]).await;
-        server.send(json!({"type": "something.new", "with": {"any": "thing"}})).await;
+        server
+            .send(json!({"type": "something.new", "with": {"any": "thing"}}))
+            .await;
         server.expect("conversation.item.create").await;
         server.expect("response.create").await;
         server.begin_response("resp_1").await;
@@ -111,8 +118,7 @@ async fn stop_leaves_a_playable_recording_of_both_sides() {
         .record(file.path())
         .build()
         .expect("a card");
-    let (mut conversation, handle) =
-        Conversation::start(link, card, ConversationConfig::default());
+    let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
     handle.say("Hello").expect("is taken");
     let server = script(async move {
         server.open().await;
@@ -135,7 +141,10 @@ async fn stop_leaves_a_playable_recording_of_both_sides() {
     let wav = Clip::open(file.path()).expect("playable");
     assert_eq!(wav.channels, 2);
     let length = wav.duration_ms();
-    assert!((started + 2480..started + 2560).contains(&length), "{length} ms");
+    assert!(
+        (started + 2480..started + 2560).contains(&length),
+        "{length} ms"
+    );
     // Both sides to the last sample: half of 0.5 and 0.25.
     assert_eq!(wav.samples.last(), Some(&0.375));
 }
@@ -240,7 +249,10 @@ async fn a_server_that_says_nothing_at_all_is_given_up() {
     });
     let moments = all(conversation).await;
     server.await.expect("the script");
-    assert!(matches!(reason(&moments), EndReason::TimedOut { .. }), "{moments:?}");
+    assert!(
+        matches!(reason(&moments), EndReason::TimedOut { .. }),
+        "{moments:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

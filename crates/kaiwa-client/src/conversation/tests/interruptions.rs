@@ -14,15 +14,16 @@ async fn the_users_speech_stops_the_assistant_where_it_was_heard() {
         .record(file.path())
         .build()
         .expect("a card");
-    let (mut conversation, handle) =
-        Conversation::start(link, card, ConversationConfig::default());
+    let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
     handle.say("Tell me a story.").expect("is taken");
     let server = script(async move {
         server.open().await;
         server.expect("conversation.item.create").await;
         server.expect("response.create").await;
         server.begin_response("resp_1").await;
-        server.speak("resp_1", "a", "Once upon a time there was", 4000).await;
+        server
+            .speak("resp_1", "a", "Once upon a time there was", 4000)
+            .await;
         let begun = server.heard.len() / 48;
         server.hear(begun + 1000).await;
         server
@@ -51,9 +52,12 @@ async fn the_users_speech_stops_the_assistant_where_it_was_heard() {
         .await;
         queue.push(&[0.5; 24_000]);
         let heard = until(&mut conversation, |event| match event {
-            Event::Heard { item, ms, received_ms, text } => {
-                Some((item.clone(), *ms, *received_ms, text.clone()))
-            }
+            Event::Heard {
+                item,
+                ms,
+                received_ms,
+                text,
+            } => Some((item.clone(), *ms, *received_ms, text.clone())),
             _ => None,
         })
         .await;
@@ -78,7 +82,10 @@ async fn the_users_speech_stops_the_assistant_where_it_was_heard() {
     let right = wav.split_off(wav.len() / 2);
     let first = started as usize * 24;
     let end = first + ms as usize * 24;
-    assert!(right[first..end].iter().all(|&x| x == 0.25), "all of it was heard");
+    assert!(
+        right[first..end].iter().all(|&x| x == 0.25),
+        "all of it was heard"
+    );
     let after: Vec<f32> = right[end..].iter().copied().filter(|&x| x != 0.0).collect();
     assert_eq!(after, [0.25; 2400], "only the next answer follows");
 }
@@ -121,8 +128,7 @@ async fn an_answer_that_was_played_is_not_truncated() {
 async fn a_program_may_interrupt_without_a_turn_of_its_own() {
     let (link, mut server) = connected().await;
     let card = FileCard::builder().build().expect("a card");
-    let (mut conversation, handle) =
-        Conversation::start(link, card, ConversationConfig::default());
+    let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
     handle.say("Hello").expect("is taken");
     let server = script(async move {
         server.open().await;
@@ -149,7 +155,11 @@ async fn a_program_may_interrupt_without_a_turn_of_its_own() {
     let moments = all(conversation).await;
     server.await.expect("the script");
     assert_eq!(reason(&moments), &EndReason::InputEnded);
-    assert!(!moments.iter().any(|m| matches!(m.event, Event::Error { .. })));
+    assert!(
+        !moments
+            .iter()
+            .any(|m| matches!(m.event, Event::Error { .. }))
+    );
 }
 
 /// Both channels of a recording, the left before the right.

@@ -31,8 +31,10 @@ async fn transcript(server: &mut FakeServer, text: &str) {
         .send(json!({"type": format!("{kind}.delta"), "item_id": "u", "content_index": 0, "delta": text}))
         .await;
     server
-        .send(json!({"type": format!("{kind}.completed"), "item_id": "u", "content_index": 0,
-            "transcript": text, "usage": {"type": "duration", "seconds": 1}}))
+        .send(
+            json!({"type": format!("{kind}.completed"), "item_id": "u", "content_index": 0,
+            "transcript": text, "usage": {"type": "duration", "seconds": 1}}),
+        )
         .await;
 }
 
@@ -91,9 +93,15 @@ async fn a_spoken_turn_is_answered_recorded_and_measured() {
     let wav = Clip::open(file.path()).expect("playable");
     let at = |ms: u64| wav.samples[ms as usize * 24];
     // The mean of a left channel at 0.5 and a right channel at 0.25.
-    assert_eq!((at(299), at(300), at(999), at(1000)), (0.0, 0.25, 0.25, 0.0));
+    assert_eq!(
+        (at(299), at(300), at(999), at(1000)),
+        (0.0, 0.25, 0.25, 0.0)
+    );
     let answer = latency.audible_ms;
-    assert_eq!((at(answer - 1), at(answer), at(answer + 499)), (0.0, 0.125, 0.125));
+    assert_eq!(
+        (at(answer - 1), at(answer), at(answer + 499)),
+        (0.0, 0.125, 0.125)
+    );
     assert_eq!(at(answer + 500), 0.0);
 
     for expected in [

@@ -27,18 +27,25 @@ async fn a_typed_turn_is_answered_in_text() {
         assert!(update["session"]["audio"]["input"]["turn_detection"].is_null());
         let item = server.expect("conversation.item.create").await;
         assert_eq!(item["item"]["role"], "user");
-        assert_eq!(item["item"]["content"], json!([{"type": "input_text", "text": "Hello?"}]));
+        assert_eq!(
+            item["item"]["content"],
+            json!([{"type": "input_text", "text": "Hello?"}])
+        );
         server.expect("response.create").await;
         server.begin_response("resp_1").await;
         for delta in ["Hello", " you."] {
             server
-                .send(json!({"type": "response.output_text.delta", "response_id": "resp_1",
-                    "item_id": "a", "output_index": 0, "content_index": 0, "delta": delta}))
+                .send(
+                    json!({"type": "response.output_text.delta", "response_id": "resp_1",
+                    "item_id": "a", "output_index": 0, "content_index": 0, "delta": delta}),
+                )
                 .await;
         }
         server
-            .send(json!({"type": "response.output_text.done", "response_id": "resp_1",
-                "item_id": "a", "output_index": 0, "content_index": 0, "text": "Hello you."}))
+            .send(
+                json!({"type": "response.output_text.done", "response_id": "resp_1",
+                "item_id": "a", "output_index": 0, "content_index": 0, "text": "Hello you."}),
+            )
             .await;
         server.end_response("resp_1", "completed").await;
         assert!(server.next().await.is_none());
@@ -138,8 +145,7 @@ async fn the_next_typed_turn_waits_until_the_answer_was_played() {
 async fn a_typed_turn_interrupts_and_waits_for_the_running_response_to_end() {
     let (link, mut server) = connected().await;
     let card = FileCard::builder().build().expect("a card");
-    let (mut conversation, handle) =
-        Conversation::start(link, card, ConversationConfig::default());
+    let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
     handle.say("One").expect("is taken");
     let server = script(async move {
         server.open().await;
@@ -190,10 +196,12 @@ async fn a_response_the_server_began_first_is_waited_for() {
         server.expect("conversation.item.create").await;
         let create = server.expect("response.create").await;
         server
-            .send(json!({"type": "error", "error": {"type": "invalid_request_error",
+            .send(
+                json!({"type": "error", "error": {"type": "invalid_request_error",
                 "code": "conversation_already_has_active_response",
                 "message": "Conversation already has an active response in progress",
-                "param": null, "event_id": create["event_id"]}}))
+                "param": null, "event_id": create["event_id"]}}),
+            )
             .await;
         server.begin_response("resp_0").await;
         server.hear_for(1000).await;
