@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Reads a file of the protocol folder: `KAIWA_PROTOCOL_DIR`, by default `shared/protocol` beside the workspace.
 /// `None`, with a word about it, when there is no such folder.
-pub fn protocol_file(name: &str) -> Option<Value> {
+pub(crate) fn protocol_file(name: &str) -> Option<Value> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/protocol");
     let folder = std::env::var_os("KAIWA_PROTOCOL_DIR").map_or_else(beside, PathBuf::from);
     if !folder.is_dir() {
