@@ -144,11 +144,19 @@ mod tests {
 
     #[test]
     fn a_changed_text_is_tokenised_from_the_last_marker() {
-        // The answer was cut after "xab": its drawn "a", "b" are not what "ab" is split into.
-        let held = holding("|q|xabab");
-        let (ids, same) = held.continued_by(&Letters, &markers(), "|q|xab|n");
-        assert_eq!(ids, Letters.tokenised("|q|xab|n", true));
+        // The answer "x", "a", "b", "ab" was cut inside its last token.
+        let mut held = holding("|q|xab");
+        held.push(&Letters, LlamaToken(0));
+        let (ids, same) = held.continued_by(&Letters, &markers(), "|q|xaba|n");
+        assert_eq!(ids, Letters.tokenised("|q|xaba|n", true));
         assert_eq!(same, 4);
+    }
+
+    #[test]
+    fn an_answer_cut_between_tokens_serves_as_it_is() {
+        let held = holding("|q|xabab");
+        let (_, same) = held.continued_by(&Letters, &markers(), "|q|xab|n");
+        assert_eq!(same, 6);
     }
 
     #[test]
