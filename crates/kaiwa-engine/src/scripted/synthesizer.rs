@@ -145,9 +145,13 @@ fn wave(word: &str, length: usize, rate: u32, wave: Wave) -> Vec<f32> {
 mod tests {
     use std::ops::ControlFlow;
 
-    use crate::scripted::Script;
+    use crate::scripted::{Script, ScriptedEngines};
 
     use super::*;
+
+    fn engines(script: &str) -> ScriptedEngines {
+        ScriptedEngines::new(Script::parse(script).unwrap())
+    }
 
     fn voice(speed: f32) -> VoiceSpec {
         VoiceSpec {
@@ -159,7 +163,7 @@ mod tests {
     /// Words, their samples, and the length of their piece.
     fn speak(script: &str, text: &str, speed: f32) -> Vec<(String, usize, usize)> {
         let mut pieces = Vec::new();
-        let synthesizer = Script::parse(script).unwrap().synthesizer();
+        let synthesizer = engines(script).synthesizer();
         synthesizer
             .speak(text, &voice(speed), &Cancel::new(), &mut |speech| {
                 let [word] = speech.words else {
@@ -197,7 +201,7 @@ mod tests {
     #[test]
     fn the_sound_is_the_same_each_time_and_differs_between_words() {
         for script in ["", "[voice]\nwave = \"noise\"\n"] {
-            let synthesizer = Script::parse(script).unwrap().synthesizer();
+            let synthesizer = engines(script).synthesizer();
             let mut sounds = Vec::new();
             for text in ["one", "one", "two"] {
                 synthesizer
@@ -217,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_speed_out_of_range_is_refused() {
-        let synthesizer = Script::default().synthesizer();
+        let synthesizer = ScriptedEngines::default().synthesizer();
         for speed in [0.0, 1.6, f32::NAN] {
             let error = synthesizer
                 .speak("a", &voice(speed), &Cancel::new(), &mut |_| {
@@ -233,8 +237,7 @@ mod tests {
     #[test]
     fn faults_are_for_certain_texts() {
         let synthesizer =
-            Script::parse("[[speech]]\ntext = \"boom\"\nfail-after = 1\nfail-message = \"ouch\"\n")
-                .unwrap()
+            engines("[[speech]]\ntext = \"boom\"\nfail-after = 1\nfail-message = \"ouch\"\n")
                 .synthesizer();
         let mut count = 0;
         let mut sink = |_: Speech<'_>| {
@@ -259,8 +262,7 @@ mod tests {
         ] {
             let cancel = Cancel::new();
             let mut count = 0;
-            Script::parse(script)
-                .unwrap()
+            engines(script)
                 .synthesizer()
                 .speak("a b c", &voice(1.0), &cancel, &mut |_| {
                     count += 1;

@@ -115,9 +115,16 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use std::ops::ControlFlow;
 
-    use crate::{EngineErrorKind, scripted::Script};
+    use crate::{
+        EngineErrorKind,
+        scripted::{Script, ScriptedEngines},
+    };
 
     use super::*;
+
+    fn engines(script: &str) -> ScriptedEngines {
+        ScriptedEngines::new(Script::parse(script).unwrap())
+    }
 
     fn transcribe(transcriber: &ScriptedTranscriber, ms: usize) -> Result<Transcript, EngineError> {
         let mut deltas = String::new();
@@ -144,13 +151,12 @@ mod tests {
 
     #[test]
     fn transcripts_come_by_length_then_in_order_and_again() {
-        let transcriber = Script::parse(
+        let transcriber = engines(
             "[[transcript]]\ntext = \"one two\"\nlanguage = \"fr\"\n\
              [[transcript]]\ntext = \"cough\"\nmax-ms = 200\n\
              [[transcript]]\ntext = \"three\"\n\
              [[transcript]]\ntext = \"speech\"\nmin-ms = 5000\n",
         )
-        .unwrap()
         .transcriber();
         let texts: Vec<_> = [1_000, 200, 201, 5_000, 1_000]
             .into_iter()
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn without_a_script_it_says_how_long_the_turn_was() {
-        let transcriber = Script::default().transcriber();
+        let transcriber = ScriptedEngines::default().transcriber();
         let transcript = transcribe(&transcriber, 1_234).unwrap();
         assert_eq!(transcript.text, "I spoke for 1.2 seconds.");
         let silence = transcriber.transcribe(
@@ -191,11 +197,10 @@ mod tests {
 
     #[test]
     fn faults_come_after_words() {
-        let transcriber = Script::parse(
+        let transcriber = engines(
             "[[transcript]]\ntext = \"a b c\"\nfail-after = 2\nfail-message = \"ouch\"\n\
              [[transcript]]\ntext = \"a b c\"\nfail-after = 9\n",
         )
-        .unwrap()
         .transcriber();
         for (count, message) in [(2, "ouch"), (3, "the script says so")] {
             let mut words = 0;
@@ -217,11 +222,10 @@ mod tests {
 
     #[test]
     fn hanging_and_waiting_end_with_the_cancel_flag() {
-        let transcriber = Script::parse(
+        let transcriber = engines(
             "[[transcript]]\ntext = \"a b c\"\nhang-after = 1\n\
              [[transcript]]\ntext = \"a b c\"\nword-delay-ms = 100000000\n",
         )
-        .unwrap()
         .transcriber();
         for _ in 0..2 {
             let cancel = Cancel::new();
@@ -237,9 +241,8 @@ mod tests {
 
     #[test]
     fn the_sink_can_stop_it() {
-        let transcriber = Script::parse("[[transcript]]\ntext = \"a b c\"\nfail-after = 2\n")
-            .unwrap()
-            .transcriber();
+        let transcriber =
+            engines("[[transcript]]\ntext = \"a b c\"\nfail-after = 2\n").transcriber();
         let sink = &mut |_: SttDelta<'_>| ControlFlow::Break(());
         let transcript = transcriber
             .transcribe(&[0.1; 16], &SttOptions::default(), &Cancel::new(), sink)

@@ -48,15 +48,17 @@ pub(super) fn probability(frame: &[f32], threshold: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::scripted::Script;
+    use crate::scripted::{Script, ScriptedEngines};
 
     use super::*;
 
+    fn engines(script: &str) -> ScriptedEngines {
+        ScriptedEngines::new(Script::parse(script).unwrap())
+    }
+
     #[test]
     fn probability_follows_loudness() {
-        let mut vad = Script::parse("[vad]\nthreshold = 0.1\n")
-            .unwrap()
-            .voice_activity();
+        let mut vad = engines("[vad]\nthreshold = 0.1\n").voice_activity();
         assert_eq!(vad.push(&[0.0; 512]).unwrap(), 0.0);
         assert!((vad.push(&[0.1; 512]).unwrap() - 0.5).abs() < 1e-5);
         assert!((vad.push(&[-0.3; 512]).unwrap() - 0.9).abs() < 1e-5);
@@ -65,7 +67,9 @@ mod tests {
 
     #[test]
     fn a_frame_of_another_length_is_refused() {
-        let error = Script::default().voice_activity().push(&[0.0; 480]);
+        let error = ScriptedEngines::default()
+            .voice_activity()
+            .push(&[0.0; 480]);
         assert_eq!(
             error.unwrap_err().message(),
             "expected a frame of 512 samples, found 480"
