@@ -103,7 +103,11 @@ impl fmt::Display for NotBase64 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             base64::DecodeError::InvalidByte(offset, byte) => {
-                write!(f, "not base64: character {:?} at {offset}", char::from(byte))
+                write!(
+                    f,
+                    "not base64: character {:?} at {offset}",
+                    char::from(byte)
+                )
             }
             _ => f.write_str("not base64: cut short"),
         }

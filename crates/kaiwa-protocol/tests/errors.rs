@@ -1,6 +1,6 @@
 //! A faulty frame is refused in the protocol's terms, with the place of the fault and the client's event id.
 
-use kaiwa_protocol::{ClientEvent, ErrorDetail, ParseError, ParseErrorKind, ServerEvent};
+use kaiwa_protocol::{ClientEvent, ErrorDetail, ParseErrorKind, ServerEvent};
 
 struct Case {
     frame: &'static str,
@@ -52,7 +52,7 @@ fn faults_are_named() {
             frame: "[1]",
             code: "invalid_event",
             param: None,
-            message: "The event is not an object: invalid type: sequence, expected an object.",
+            message: "Invalid event: invalid type: sequence, expected an object.",
             event_id: None,
         },
         Case {
@@ -153,28 +153,17 @@ fn faults_are_named() {
 }
 
 #[test]
-fn an_unknown_type_is_answered_with_the_known_ones() {
-    let ClientEvent::Unknown(event) =
-        ClientEvent::parse(r#"{"type":"sing","event_id":"e1"}"#).unwrap()
-    else {
-        panic!("a known type")
-    };
-    let error = ParseError::unknown_type(&event);
-    assert_eq!(error.kind(), ParseErrorKind::UnknownType);
-    assert!(
-        error
-            .message()
-            .starts_with("Invalid value: 'sing'. Supported values are: 'session.update', "),
-        "{error}"
-    );
-    let detail = ErrorDetail::from(&error);
+fn the_answer_names_event_and_member() {
+    let error = ClientEvent::parse(r#"{"type":"conversation.item.delete","event_id":"e1"}"#)
+        .expect_err("no item");
+    assert_eq!(error.kind(), ParseErrorKind::MissingParameter);
     assert_eq!(
-        serde_json::to_value(&detail).unwrap(),
+        serde_json::to_value(ErrorDetail::from(&error)).unwrap(),
         serde_json::json!({
             "type": "invalid_request_error",
-            "code": "invalid_value",
-            "message": error.message(),
-            "param": "type",
+            "code": "missing_required_parameter",
+            "message": "Missing required parameter: 'item_id'.",
+            "param": "item_id",
             "event_id": "e1",
         })
     );

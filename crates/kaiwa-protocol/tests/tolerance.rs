@@ -216,6 +216,21 @@ fn a_later_member_of_the_same_name_wins() {
     assert_eq!(serde_json::to_string(&extra).unwrap(), r#"{"a":3,"b":2}"#);
 }
 
+#[test]
+fn deep_nesting_is_kept_without_recursion() {
+    let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+    for frame in [
+        format!(r#"{{"type":"input_audio_buffer.clear","x":{deep}}}"#),
+        format!(r#"{{"x":{deep},"type":"unheard_of"}}"#),
+        format!(
+            r#"{{"type":"conversation.item.create","item":{{"x":{deep},"type":"unheard_of"}}}}"#
+        ),
+    ] {
+        let event = ClientEvent::parse(&frame).unwrap();
+        assert!(event.to_json().contains(&deep));
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_parsed_or_refused(text in ".*") {

@@ -1,8 +1,6 @@
 //! Why a frame is not an event.
 
-use crate::ClientEvent;
 use crate::error::{ErrorDetail, codes};
-use crate::event::UnknownEvent;
 use crate::wire::{Maybe, peek, plain_message, trail};
 
 /// Why a frame is not an event, in the terms of the protocol's `error` event.
@@ -21,12 +19,10 @@ pub struct ParseError {
 pub enum ParseErrorKind {
     /// The frame is not JSON.
     InvalidJson,
-    /// The frame is JSON but not an object.
-    NotAnObject,
+    /// The frame is JSON but no event: not an object, or a member's name is broken.
+    InvalidEvent,
     /// The event has no `type`.
     MissingType,
-    /// The event's type is not one a client may send.
-    UnknownType,
     /// A required member is missing.
     MissingParameter,
     /// A member has the wrong shape.
@@ -34,24 +30,6 @@ pub enum ParseErrorKind {
 }
 
 impl ParseError {
-    /// That the event's type is not one a client may send: what a server answers to [`ClientEvent::Unknown`].
-    pub fn unknown_type(event: &UnknownEvent) -> Self {
-        let known: Vec<_> = ClientEvent::KNOWN
-            .iter()
-            .map(|kind| format!("'{kind}'"))
-            .collect();
-        Self {
-            kind: ParseErrorKind::UnknownType,
-            message: format!(
-                "Invalid value: '{}'. Supported values are: {}.",
-                event.kind,
-                known.join(", ")
-            ),
-            param: Some("type".to_owned()),
-            event_id: event.event_id.clone(),
-        }
-    }
-
     /// From what serde and the trail say about `frame`.
     pub(super) fn from_serde(frame: &str, error: &serde_json::Error) -> Self {
         let fault = trail::take();
@@ -72,8 +50,8 @@ impl ParseError {
                 format!("Missing required parameter: '{path}'."),
             ),
             (false, "") => (
-                ParseErrorKind::NotAnObject,
-                format!("The event is not an object: {reason}."),
+                ParseErrorKind::InvalidEvent,
+                format!("Invalid event: {reason}."),
             ),
             (false, path) => (
                 ParseErrorKind::InvalidValue,
@@ -118,8 +96,8 @@ impl ParseError {
     pub const fn code(&self) -> &'static str {
         match self.kind {
             ParseErrorKind::InvalidJson => codes::INVALID_JSON,
-            ParseErrorKind::NotAnObject | ParseErrorKind::MissingType => codes::INVALID_EVENT,
-            ParseErrorKind::UnknownType | ParseErrorKind::InvalidValue => codes::INVALID_VALUE,
+            ParseErrorKind::InvalidEvent | ParseErrorKind::MissingType => codes::INVALID_EVENT,
+            ParseErrorKind::InvalidValue => codes::INVALID_VALUE,
             ParseErrorKind::MissingParameter => codes::MISSING_REQUIRED_PARAMETER,
         }
     }

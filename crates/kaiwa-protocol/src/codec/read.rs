@@ -10,8 +10,8 @@ use crate::{ClientEvent, ServerEvent};
 impl ClientEvent {
     /// Reads a frame.
     ///
-    /// An unknown type is not an error here but [`ClientEvent::Unknown`]; a server answers it with
-    /// [`ParseError::unknown_type`].
+    /// An unknown type is not an error here but [`ClientEvent::Unknown`]; a server answers it with the code
+    /// `invalid_value`, param `type`, and the types it supports.
     ///
     /// # Errors
     ///
