@@ -2,10 +2,13 @@
 
 mod config;
 mod driver;
+mod end;
 mod event;
 mod latency;
 mod server;
+mod ticks;
 mod transcript;
+mod turns;
 
 #[cfg(test)]
 mod tests;

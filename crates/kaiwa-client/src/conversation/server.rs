@@ -6,8 +6,9 @@ use kaiwa_protocol::{
 };
 use tokio::time::Instant;
 
-use super::driver::{Active, Driver};
+use super::driver::Driver;
 use super::event::{EndReason, Event, Usage};
+use super::turns::Active;
 use crate::card::SoundCard;
 use crate::playback::PartKey;
 

@@ -1,0 +1,166 @@
+//! The user's turns: spoken ones committed, typed ones sent, the assistant stopped.
+
+use std::collections::{HashSet, VecDeque};
+
+use kaiwa_audio::{WIRE_RATE_HZ, samples_to_ms};
+use kaiwa_protocol::{
+    ContentPart, ConversationItemCreate, ConversationItemTruncate, InputAudioBufferCommit, Item,
+    Maybe, Message, ResponseCancel, Role,
+};
+use tokio::time::Instant;
+
+use super::driver::Driver;
+use super::event::{EndReason, Event};
+use crate::card::{MicState, SoundCard};
+
+/// The least sound that servers accept in a commit, in samples.
+pub(super) const LEAST_COMMIT: u64 = WIRE_RATE_HZ as u64 / 10;
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// The server hears the user speak.
+    pub(super) user_speaking: bool,
+    /// The server has heard the user at some time.
+    pub(super) user_heard: bool,
+    /// A spoken turn has ended and the server is to answer by itself.
+    pub(super) answer_due: bool,
+    /// Since when that turn is known to be empty.
+    pub(super) empty_since: Option<Instant>,
+    /// The running response.
+    pub(super) active: Option<Active>,
+    /// The id of a `response.create` that has not been answered.
+    pub(super) requested: Option<String>,
+    /// A response has to be asked for as soon as none is running.
+    pub(super) owed: bool,
+    /// User items whose transcript is to come.
+    pub(super) untranscribed: HashSet<String>,
+    pub(super) typed: VecDeque<Typed>,
+    /// No more typed turns will come.
+    pub(super) typed_out: bool,
+    pub(super) typed_count: u64,
+    /// Since when all is quiet after the input's end.
+    pub(super) quiet_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) id: String,
+    /// Whether its cancellation was asked for.
+    pub(super) cancelled: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Typed {
+    pub(super) text: String,
+    pub(super) interrupt: bool,
+}
+
+impl<C: SoundCard> Driver<C> {
+    /// Ends the spoken turn and asks for an answer.
+    pub(super) fn commit(&mut self) -> Result<(), EndReason> {
+        if self.input.uncommitted < LEAST_COMMIT {
+            self.emit(Event::Warning {
+                message: "there is nothing to commit: less than 100 ms were heard".to_owned(),
+            });
+            return Ok(());
+        }
+        self.input.uncommitted = 0;
+        self.send(InputAudioBufferCommit::default().into())?;
+        let now = self.now_ms();
+        let end = self.speech_end_ms(samples_to_ms(self.input.sent, WIRE_RATE_HZ), 0);
+        self.latency.spoken(None, end, now);
+        self.turns.user_heard = true;
+        self.turns.owed = true;
+        Ok(())
+    }
+
+    /// Sends the next typed turn when its time has come.
+    pub(super) fn say_typed(&mut self) -> Result<(), EndReason> {
+        let Some(next) = self.turns.typed.front() else {
+            return Ok(());
+        };
+        if self.turns.requested.is_some() || self.turns.owed || self.turns.answer_due {
+            return Ok(());
+        }
+        if next.interrupt {
+            self.silence_assistant()?;
+            if self.turns.active.is_some() {
+                return Ok(());
+            }
+        } else {
+            let listening = match self.card.mic() {
+                MicState::Sounding => true,
+                MicState::Ended => self.wants_silence(),
+                MicState::Off | MicState::Open => false,
+            };
+            if listening || !self.is_quiet() {
+                return Ok(());
+            }
+        }
+        let Some(typed) = self.turns.typed.pop_front() else {
+            return Ok(());
+        };
+        self.turns.typed_count += 1;
+        let id = format!("typed_{:04}", self.turns.typed_count);
+        let content = vec![ContentPart::input_text(typed.text.as_str())];
+        let message = Message {
+            id: Maybe::Value(id.clone()),
+            ..Message::new(Role::User, content)
+        };
+        let create = ConversationItemCreate {
+            item: Item::Message(message),
+            ..ConversationItemCreate::default()
+        };
+        self.send(create.into())?;
+        self.turns.owed = true;
+        let now = self.now_ms();
+        self.latency.typed(id.clone(), now);
+        self.emit(Event::UserTranscriptDone {
+            item: id,
+            text: typed.text,
+            typed: true,
+        });
+        Ok(())
+    }
+
+    /// Stops what the assistant says, here and at the server.
+    pub(super) fn silence_assistant(&mut self) -> Result<(), EndReason> {
+        if let Some(active) = &mut self.turns.active
+            && !active.cancelled
+        {
+            active.cancelled = true;
+            let id = active.id.clone();
+            self.playback.bar(&id);
+            let cancel = ResponseCancel {
+                response_id: Maybe::Value(id),
+                ..ResponseCancel::default()
+            };
+            self.send(cancel.into())?;
+        }
+        self.cut_playback()
+    }
+
+    /// Stops playback and tells the server what was heard.
+    pub(super) fn cut_playback(&mut self) -> Result<(), EndReason> {
+        for cut in self.playback.interrupt(self.card.output_latency()) {
+            let truncate = ConversationItemTruncate {
+                item_id: cut.part.item.clone(),
+                content_index: cut.part.content_index,
+                audio_end_ms: cut.played_ms,
+                ..ConversationItemTruncate::default()
+            };
+            self.send(truncate.into())?;
+            let text = self
+                .transcripts
+                .heard(&cut.part.item, cut.played_ms, cut.received_ms);
+            self.emit(Event::Heard {
+                item: cut.part.item,
+                ms: cut.played_ms,
+                received_ms: cut.received_ms,
+                text,
+            });
+        }
+        Ok(())
+    }
+}
