@@ -88,7 +88,7 @@ const fn mu_law_table() -> [i16; 256] {
     while code < 256 {
         let bits = !code as i32;
         let (segment, step) = (bits >> 4 & 7, bits & 0x0f);
-        let magnitude = ((step << 3) + MU_BIAS << segment) - MU_BIAS;
+        let magnitude = (((step << 3) + MU_BIAS) << segment) - MU_BIAS;
         table[code] = if bits & 0x80 != 0 {
             -magnitude
         } else {
@@ -109,7 +109,7 @@ const fn a_law_table() -> [i16; 256] {
         let magnitude = if segment == 0 {
             (step << 4) + 8
         } else {
-            (step << 4) + 0x108 << (segment - 1)
+            ((step << 4) + 0x108) << (segment - 1)
         };
         table[code] = if bits & 0x80 != 0 {
             magnitude

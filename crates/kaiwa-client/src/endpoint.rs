@@ -115,12 +115,10 @@ pub(crate) struct Target {
 fn split_authority(authority: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
-        (
-            host,
-            after
-                .strip_prefix(':')
-                .or((!after.is_empty()).then_some("?")),
-        )
+        match after.strip_prefix(':') {
+            None if !after.is_empty() => return None,
+            port => (host, port),
+        }
     } else {
         match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -131,9 +129,10 @@ fn split_authority(authority: &str) -> Option<(String, Option<u16>)> {
     if host.is_empty() || !host.chars().all(legal) {
         return None;
     }
-    let port = port
-        .map(|port| port.parse().ok())
-        .map_or(Some(None), |port| port.map(Some))?;
+    let port = match port {
+        Some(port) => Some(port.parse().ok()?),
+        None => None,
+    };
     Some((host.to_ascii_lowercase(), port))
 }
 
@@ -227,6 +226,7 @@ mod tests {
             "ws://me@h",
             "ws://a b",
             "ws://[::1",
+            "ws://[::1]9",
         ] {
             let error = Endpoint::new(url).target().expect_err(url);
             assert!(

@@ -173,6 +173,17 @@ async fn sending_never_waits_for_a_server_that_sends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn frames_of_sound_share_their_memory() {
+    let (mut link, _server) = connected().await;
+    link.queue_audio(&[0; 960]).expect("is taken");
+    let memory = link.frame.as_ptr();
+    for _ in 0..3 {
+        link.queue_audio(&[1; 960]).expect("is taken");
+        assert_eq!(link.frame.as_ptr(), memory);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_stops_reading_is_noticed() {
     let (mut link, _server) = connected().await;
     let second = vec![0; 48_000];

@@ -257,8 +257,8 @@ async fn a_server_that_says_nothing_at_all_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn the_trace_sees_every_event_of_both_sides() {
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let sink = std::sync::Arc::clone(&seen);
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
     let (link, mut server) = connected().await;
     let card = FileCard::builder()
         .mic(Mic::clip(tone(20)))
