@@ -15,7 +15,7 @@ union! {
         /// The tools that an MCP server offers.
         McpListTools(McpListTools),
         /// A call of a tool of an MCP server.
-        McpCall(McpCall),
+        McpCall(Box<McpCall>),
         /// The server asks whether a tool of an MCP server may be called.
         McpApprovalRequest(McpApprovalRequest),
         /// The answer to [`McpApprovalRequest`].

@@ -1,5 +1,7 @@
 //! The published examples of every event parse into its type and come back as they were.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod common;
 
 use kaiwa_protocol::{ClientEvent, RealtimeSession, ServerEvent, TranscriptionSession, Wire};

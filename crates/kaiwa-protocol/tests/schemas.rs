@@ -4,6 +4,8 @@
 //! or absent. Each must parse without leaving anything to `extra`, `Unknown` or `Other`, come back as it was, and be
 //! valid.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

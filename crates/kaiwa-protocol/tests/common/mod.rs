@@ -1,5 +1,7 @@
 //! Where the tests find the protocol's examples and schemas.
 
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "tests speak and panic")]
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
