@@ -28,6 +28,10 @@ pub mod playback;
 #[cfg(test)]
 mod testing;
 
+pub use card::{
+    CardError, CardErrorKind, FileCard, FileCardBuilder, Mic, MicQueue, MicState, Pace, SoundCard,
+    Speaker,
+};
 pub use conversation::{
     Conversation, ConversationConfig, EndReason, Event, Handle, HandleError, Moment, OutputMode,
     SpeechEnd, Trace, TraceEntry, Transcription, Turn, TurnLatency, Usage,
