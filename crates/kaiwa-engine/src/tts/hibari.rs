@@ -88,23 +88,26 @@ impl Hibari {
         let ids = NdTensor::from_data([1, ids.len()], ids);
         let speed = NdTensor::from_data([1], vec![speed]);
         let [ids_in, speed_in] = self.inputs;
-        let (wave, durations) = {
+        let [lh, theta, ln, lr, phi, f0, durations] = {
             let _slot = self.budget.slot(urgent);
-            let [lh, theta, ln, lr, phi, f0, durations] = self.network.run(
+            self.network.run(
                 vec![(ids_in, ids.into()), (speed_in, speed.into())],
                 self.outputs,
-            )?;
-            let spectra = Spectra {
-                harmonic: self.network.floats(lh)?,
-                rotation: self.network.floats(theta)?,
-                noise: self.network.floats(ln)?,
-                residual: self.network.floats(lr)?,
-                phase: self.network.floats(phi)?,
-                pitch: self.network.floats(f0)?,
-            };
+            )?
+        };
+        let durations = self.network.floats(durations)?;
+        let spectra = Spectra {
+            harmonic: self.network.floats(lh)?,
+            rotation: self.network.floats(theta)?,
+            noise: self.network.floats(ln)?,
+            residual: self.network.floats(lr)?,
+            phase: self.network.floats(phi)?,
+            pitch: self.network.floats(f0)?,
+        };
+        let wave = {
+            let _slot = self.budget.slot(urgent);
             let threads = self.budget.threads();
-            let wave = self.vocoder.synthesize(&spectra, SEED, threads)?;
-            (wave, self.network.floats(durations)?)
+            self.vocoder.synthesize(&spectra, SEED, threads)?
         };
         let mut durations = durations
             .into_iter()

@@ -45,15 +45,12 @@ pub(super) fn from_misaki(phonemes: &str) -> Vec<&'static str> {
             'ɜ' if next == Some('ɹ') => "ɜː",
             'ə' if next == Some('ɹ') && !stressed => "ɚ",
             'ɹ' if before == Some('ɜ') => "",
+            // Heard again before another vowel: "history".
             'ɹ' if before == Some('ə')
-                && !matches!(at.checked_sub(2).map(|at| chars[at]), Some('ˈ' | 'ˌ')) =>
+                && !matches!(at.checked_sub(2).map(|at| chars[at]), Some('ˈ' | 'ˌ'))
+                && !next.is_some_and(|c| VOWELS.contains(c)) =>
             {
-                // Before another vowel the r is heard again: "history".
-                if next.is_some_and(|c| VOWELS.contains(c)) {
-                    "ɹ"
-                } else {
-                    ""
-                }
+                ""
             }
             '—' => ",",
             '…' => ".",

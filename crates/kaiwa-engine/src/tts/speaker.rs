@@ -83,7 +83,7 @@ fn pieces(sentence: Vec<Spoken>, first: bool) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut current: Vec<Spoken> = Vec::new();
     let mut length = 0;
-    for chunk in sentence {
+    for chunk in sentence.into_iter().flat_map(bounded) {
         let more = chunk.phonemes.chars().count() + 1;
         if length + more > LONGEST_PIECE && !current.is_empty() {
             // After the last clause, unless that leaves next to nothing.
@@ -112,6 +112,31 @@ fn pieces(sentence: Vec<Spoken>, first: bool) -> Vec<Piece> {
     pieces
 }
 
+/// A chunk of which one piece would be too long (a hundred digits) in several, at its
+/// spaces where it has any. The first stands for all its text.
+fn bounded(chunk: Spoken) -> Vec<Spoken> {
+    let mut parts = vec![Spoken {
+        range: chunk.range.clone(),
+        phonemes: String::new(),
+    }];
+    let mut length = 0;
+    for c in chunk.phonemes.chars() {
+        let space = c == ' ' && length > LONGEST_PIECE / 2;
+        if space || length == LONGEST_PIECE - 1 {
+            parts.push(Spoken {
+                range: chunk.range.end..chunk.range.end,
+                phonemes: String::new(),
+            });
+            length = 0;
+        }
+        if !space && let Some(last) = parts.last_mut() {
+            last.phonemes.push(c);
+            length += 1;
+        }
+    }
+    parts
+}
+
 fn piece(chunks: &[Spoken]) -> Piece {
     let mut phonemes = String::new();
     let mut words = Vec::with_capacity(chunks.len());
@@ -123,7 +148,9 @@ fn piece(chunks: &[Spoken]) -> Piece {
         }
         phonemes.push_str(&chunk.phonemes);
         let end = at + chunk.phonemes.chars().count();
-        words.push((chunk.range.clone(), at..end));
+        if !chunk.range.is_empty() {
+            words.push((chunk.range.clone(), at..end));
+        }
         at = end;
     }
     Piece { phonemes, words }
@@ -240,9 +267,15 @@ mod tests {
         );
         let words: usize = pieces.iter().map(|p| p.words.len()).sum();
         assert_eq!(words, 40);
-        // One word that is too long alone is not lost.
+        // What is too long alone is cut, and still one word.
         let monster = "a".repeat(3 * LONGEST_PIECE);
-        assert_eq!(super::pieces(spoken(&[&monster]), false).len(), 1);
+        let cut = super::pieces(spoken(&[&monster]), false);
+        assert!(cut.iter().all(|p| p.phonemes.len() <= LONGEST_PIECE));
+        assert_eq!(
+            cut.iter().map(|p| p.phonemes.len()).sum::<usize>(),
+            monster.len()
+        );
+        assert_eq!(cut.iter().map(|p| p.words.len()).sum::<usize>(), 1);
     }
 
     #[test]

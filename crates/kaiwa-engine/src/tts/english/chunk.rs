@@ -7,6 +7,10 @@ use super::{
     tables,
 };
 
+/// What stands between spaces is cut after this many bytes: no word is as long, and what is
+/// read at once stays bounded.
+const LONGEST: usize = 400;
+
 /// What stands between two spaces of the original text, as it is to be spoken.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::tts) struct Chunk {
@@ -132,9 +136,10 @@ fn raws(text: &str) -> Vec<Raw> {
             let last: &mut Raw = last;
             last.line_ends = true;
         }
-        let end = text[start..]
+        let most = text.floor_char_boundary(start + LONGEST);
+        let end = text[start..most]
             .find(char::is_whitespace)
-            .map_or(text.len(), |length| start + length);
+            .map_or(most, |length| start + length);
         raws.push(raw(start..end, &text[start..end], line_starts));
         line_starts = false;
         at = end;
@@ -145,7 +150,7 @@ fn raws(text: &str) -> Vec<Raw> {
 fn raw(range: Range<usize>, written: &str, line_starts: bool) -> Raw {
     let plain = plain(written, line_starts);
     let body = |c: char| c.is_alphanumeric() || tables::symbol(c).is_some();
-    let first = plain.find(body).unwrap_or(plain.len());
+    let first = plain.find(body).unwrap_or(0);
     let last = plain
         .char_indices()
         .rfind(|(_, c)| body(*c))
@@ -159,7 +164,7 @@ fn raw(range: Range<usize>, written: &str, line_starts: bool) -> Raw {
         Some('-' | '.') if digit && first == 1 => first -= 1,
         Some('#') if digit || letter => first -= 1,
         Some('~') if digit => first -= 1,
-        Some('\'') if !plain[last..].starts_with('\'') => first -= 1,
+        Some('\'') if letter && !plain[last..].starts_with('\'') => first -= 1,
         _ => {}
     }
     if plain[first..last].ends_with('s') && plain[last..].starts_with('\'') && before != Some('\'')
@@ -172,7 +177,7 @@ fn raw(range: Range<usize>, written: &str, line_starts: bool) -> Raw {
     }
     let lead = plain[..first].chars().filter_map(|c| match c {
         '"' | '“' | '«' | '„' | '”' => Some('“'),
-        '(' | '[' => Some('('),
+        '(' => Some('('),
         '—' | '–' => Some('—'),
         _ => None,
     });
@@ -181,7 +186,7 @@ fn raw(range: Range<usize>, written: &str, line_starts: bool) -> Raw {
     for c in plain[last..].chars() {
         let mark = match c {
             '"' | '”' | '“' | '»' => '”',
-            ')' | ']' => ')',
+            ')' => ')',
             '—' | '–' => '—',
             '.' | '。' if trail.last() == Some(&'.') => {
                 trail.pop();

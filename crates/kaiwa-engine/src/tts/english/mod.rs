@@ -37,6 +37,9 @@ pub(super) use self::chunk::Chunk;
 /// A gzipped file of a voice is at most this large unpacked; a longer one is refused.
 const MAX_UNPACKED: u64 = 64 << 20;
 
+/// A sentence of more chunks than this is read in parts, so that its start need not wait.
+const LONGEST_SENTENCE: usize = 64;
+
 /// Reads English text for the voices of this module.
 pub struct English {
     lexicon: Lexicon,
@@ -259,13 +262,21 @@ pub(super) fn read(text: &str) -> Vec<Chunk> {
     chunk::chunks(text)
 }
 
-/// The sentences of a text. Chunks without words belong to the sentence before them.
+/// The sentences of a text, long ones cut. Chunks without words belong to the sentence
+/// before them.
 pub(super) fn sentences(chunks: &[Chunk]) -> impl Iterator<Item = &[Chunk]> {
     let mut rest = chunks;
     std::iter::from_fn(move || {
-        let end = rest.iter().position(|chunk| chunk.ends_sentence);
-        let after = end.map_or(rest.len(), |end| end + 1);
-        let silent = rest[after..]
+        let window = &rest[..rest.len().min(LONGEST_SENTENCE)];
+        let whole = window.iter().position(|chunk| chunk.ends_sentence);
+        let end = whole.or_else(|| {
+            // The end of the text, or the last clause that can be seen.
+            let cut = window.len() < rest.len();
+            let clause = |chunk: &Chunk| matches!(chunk.parts.last(), Some(Part::Punctuation(_)));
+            cut.then(|| window.iter().rposition(clause)).flatten()
+        });
+        let after = end.map_or(window.len(), |end| end + 1);
+        let silent = window[after..]
             .iter()
             .take_while(|chunk| chunk.parts.is_empty())
             .count();
@@ -312,3 +323,6 @@ pub(super) fn json<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<T, Eng
     let bytes = std::fs::read(&path).map_err(|e| bad(&e))?;
     serde_json::from_slice(&bytes).map_err(|e| bad(&e))
 }
+
+#[cfg(test)]
+mod tests;
