@@ -20,7 +20,7 @@ use crate::playback::{PartKey, Playback};
 
 /// How long the server may take to open the session.
 const OPENING: Duration = Duration::from_secs(20);
-/// How long the server may take to answer the close.
+/// How long the server may take to answer the close, and a reader to take the output.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// What a handle asks for.
@@ -143,11 +143,14 @@ impl<C: SoundCard> Driver<C> {
             Err(reason) => reason,
             Ok(never) => match never {},
         };
-        // What the user hears and keeps comes first, the server's goodbye last.
-        if let Err(error) = self.card.finish().await
-            && !reason.is_error()
-        {
-            reason = card_failed(&error);
+        // What the user hears and keeps comes first, the server's goodbye last. A reader of
+        // the output that has stopped reading is not waited for.
+        match tokio::time::timeout(CLOSING, self.card.finish()).await {
+            Ok(Err(error)) if !reason.is_error() => reason = card_failed(&error),
+            Ok(_) => {}
+            Err(_) => self.emit(Event::Warning {
+                message: "the end of the output was not read".to_owned(),
+            }),
         }
         self.emit(Event::Ended { reason });
         self.link.close(CLOSING).await;

@@ -167,16 +167,15 @@ impl<C: SoundCard> Driver<C> {
         match code.as_deref() {
             // A response that ended on its own before the cancellation arrived.
             Some(codes::RESPONSE_CANCEL_NOT_ACTIVE) => return,
-            // The server began one of its own in the meantime: after that one.
-            Some(codes::CONVERSATION_ALREADY_HAS_ACTIVE_RESPONSE)
-                if self.turns.requested.is_some() || refused =>
-            {
-                self.turns.requested = None;
-                self.turns.owed = true;
-                if self.turns.active.is_none() {
-                    self.turns.answer_due = true;
+            Some(codes::CONVERSATION_ALREADY_HAS_ACTIVE_RESPONSE) => {
+                if refused || self.turns.requested.take().is_some() {
+                    // The server began one of its own in the meantime: after that one.
+                    self.turns.owed = true;
+                    self.turns.answer_due = self.turns.active.is_none();
+                    return;
                 }
-                return;
+                // The server could not answer the user's turn by itself.
+                self.turns.answer_due = false;
             }
             Some(
                 codes::INVALID_API_KEY | codes::SESSION_EXPIRED | codes::BETA_API_SHAPE_DISABLED,

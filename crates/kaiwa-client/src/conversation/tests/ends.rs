@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::card::{FileCard, Mic};
+use crate::card::{FileCard, Mic, Speaker};
 use crate::testing::{connected, script};
 
 #[tokio::test(start_paused = true)]
@@ -147,6 +147,30 @@ async fn stop_leaves_a_playable_recording_of_both_sides() {
     );
     // Both sides to the last sample: half of 0.5 and 0.25.
     assert_eq!(wav.samples.last(), Some(&0.375));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stalls_does_not_keep_the_conversation_from_ending() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let (link, mut server) = connected().await;
+    let (_reader, writer) = tokio::io::duplex(1000);
+    let card = FileCard::builder()
+        .speaker(Speaker::stream(writer))
+        .record(file.path())
+        .build()
+        .expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let server = script(async move {
+        server.open().await;
+        server.hear_for(500).await;
+        handle.stop();
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(reason(&moments), &EndReason::Stopped);
+    // The card has stood still since the pipe was full, but what there is can be played.
+    Clip::open(file.path()).expect("playable");
 }
 
 #[tokio::test(start_paused = true)]
