@@ -1,6 +1,10 @@
 //! Where the tests find the protocol's examples and schemas.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "tests speak and panic")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests speak and panic"
+)]
 
 use std::path::{Path, PathBuf};
 
