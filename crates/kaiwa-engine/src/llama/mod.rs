@@ -16,13 +16,15 @@
 //!
 //! A step (a token, or some of a prompt's) runs inside a slot of the [`ComputeBudget`]
 //! on all of its threads. llama.cpp is built without OpenMP: it starts its threads for
-//! each step and joins them at the end, so that nothing spins between steps.
+//! each step and joins them at the end, so that nothing spins between steps. Where
+//! other programs leave no core for one of them, a single thread goes on.
 
 mod backend;
 mod caches;
 mod chat;
 mod generate;
 mod output;
+mod pace;
 mod sampler;
 mod tokens;
 mod tools;
@@ -39,12 +41,7 @@ use std::{
 
 use llama_cpp_2::model::LlamaModel;
 
-use self::{
-    caches::Caches,
-    chat::Chat,
-    generate::Answer,
-    worker::{ContextSize, Worker},
-};
+use self::{caches::Caches, chat::Chat, generate::Answer, worker::Worker};
 use crate::{Cancel, ComputeBudget, EngineError, Flow, LanguageModel, LmDelta, LmUsage, Prompt};
 
 /// How much memory conversations may take.
@@ -103,11 +100,11 @@ impl Llama {
             )
         })?;
         let tokens = options.context_tokens.clamp(1, model.n_ctx_train().max(1));
-        let size = ContextSize {
-            tokens,
-            threads: i32::try_from(budget.threads()).unwrap_or(i32::MAX),
-        };
-        let worker = Worker::start(backend, Arc::clone(&model), size)?;
+        let threads = i32::try_from(budget.threads()).unwrap_or(i32::MAX);
+        let worker = Worker::start(backend, Arc::clone(&model), tokens, threads)?;
+        let slot = budget.slot(false);
+        worker.warm_up()?;
+        drop(slot);
         Ok(Self {
             model,
             chat,

@@ -22,7 +22,7 @@ use crate::{
 
 const INSTRUCTIONS: &str = "You are a friendly voice assistant. Answer in one short sentence.";
 
-fn file() -> Option<PathBuf> {
+pub(super) fn file() -> Option<PathBuf> {
     let Some(models) = env::var_os("KAIWA_MODELS_DIR") else {
         println!("skipped: no models");
         return None;
