@@ -3,8 +3,8 @@
 //!
 //! - [`Endpoint`] says where the server is, [`Link`] is a connection to it: events and
 //!   sound in, events and sound out, over TCP, TLS or any byte stream.
-//! - A [`SoundCard`](card::SoundCard) captures and plays on one clock.
-//!   [`FileCard`](card::FileCard) makes one of files, streams and queues.
+//! - A [`SoundCard`] captures and plays on one clock.
+//!   [`FileCard`] makes one of files, streams and queues.
 //! - [`Playback`](playback::Playback) knows what of each item was really played.
 //! - A [`Conversation`] joins the three: it streams the microphone, takes typed turns,
 //!   stops the assistant when the user speaks, tells the server what was heard, and tells
