@@ -150,9 +150,10 @@ impl InputBuffer {
         self.start
     }
 
-    /// Position after the last sample.
-    pub(crate) fn end(&self) -> u64 {
-        self.start + self.samples.len() as u64
+    /// Position after the last sample appended, of which the resampler may still hold some.
+    pub(crate) fn received(&self) -> u64 {
+        let samples = (self.bytes.len() / self.format.bytes_per_sample()) as u64;
+        self.start + samples * u64::from(ENGINE_RATE_HZ) / u64::from(self.format.rate_hz())
     }
 
     /// How much audio there is, in milliseconds.
@@ -207,11 +208,11 @@ mod tests {
         ] {
             let mut buffer = InputBuffer::new(format);
             buffer.push(&vec![0; bytes]);
-            assert_eq!(buffer.ms(), 100.0);
+            assert_eq!((buffer.ms(), buffer.received()), (100.0, 1600));
             let turn = buffer.take_all();
             assert_eq!(turn.samples.len(), 1600);
             assert_eq!((turn.bytes.len(), turn.ms()), (bytes, 100));
-            assert_eq!((buffer.start(), buffer.end()), (1600, 1600));
+            assert_eq!((buffer.start(), buffer.received()), (1600, 1600));
         }
     }
 

@@ -3,6 +3,9 @@
 /// Why a session wants to be called again at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
+    /// Outputs wait to be taken: `session.created` of a session that was not started, or
+    /// what a dropped drain left behind. Due at once.
+    Outputs,
     /// The longest time a session may last is over: it says so and closes.
     Expiry,
     /// Nobody has spoken since the last answer was played (`idle_timeout_ms` of

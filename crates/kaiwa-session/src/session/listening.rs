@@ -233,7 +233,7 @@ impl Session {
         let Some(idle_ms) = self.idle_timeout_ms() else {
             return;
         };
-        let end = self.buffer.end();
+        let end = self.buffer.received();
         let start = end
             .saturating_sub(idle_ms * SAMPLES_PER_MS)
             .max(self.buffer.start());

@@ -110,6 +110,9 @@ impl Session {
     /// nothing is to be waited for. To be asked again after each drain.
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Millis, Timer)> {
+        if !self.outbox.outputs.is_empty() {
+            return Some((0, Timer::Outputs));
+        }
         if self.closed {
             return None;
         }

@@ -1,0 +1,13 @@
+//! Whole sessions, driven by a virtual clock and scripted engines.
+
+mod harness;
+
+mod barge_in;
+mod errors;
+mod function_calls;
+mod interleavings;
+mod items;
+mod listening;
+mod responses;
+mod session;
+mod turns;
