@@ -1,1 +1,44 @@
-//! Placeholder.
+//! The server of a Realtime session: routes, admission, and the driver that runs the
+//! sans-IO [session](kaiwa_session) on [engines](kaiwa_engine).
+//!
+//! ```no_run
+//! # async fn example(engines: kaiwa_server::Engines) -> std::io::Result<()> {
+//! use kaiwa_server::{Server, ServerConfig};
+//!
+//! let server = Server::new(engines, ServerConfig::default());
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! server.serve(listener, std::future::pending()).await
+//! # }
+//! ```
+//!
+//! # Who waits for whom
+//!
+//! One task per session, the driver, owns the session and is never blocked: it reads the
+//! socket, hears the engines, keeps the timers. Engines run on worker threads and hand
+//! their results over through bounded channels. At each bound something is decided:
+//!
+//! | bound | at the bound |
+//! |---|---|
+//! | messages to the client | results of transcription, language model and synthesizer stay where they are, which makes the engines wait; the socket is still read and the detector still heard, so that a cancellation or an interruption counts at once |
+//! | answers to a client that asks without reading | its socket is left unread |
+//! | time a client reads nothing | the session is closed |
+//! | audio that waits for the voice activity detector (2 s) | the socket is left unread, so that a client which sends faster than real time is slowed down |
+//! | time the detector judges nothing | the session is closed with an error; audio is never skipped |
+//! | speech the synthesizer still owes | the language model waits |
+//! | sessions | status 503 |
+
+mod auth;
+mod config;
+mod driver;
+mod engines;
+mod jobs;
+mod outgoing;
+mod routes;
+mod server;
+mod timings;
+
+pub use auth::Keys;
+pub use config::{ServerConfig, TurnObserver};
+pub use engines::{Engines, VoiceActivityFactory};
+pub use server::Server;
+pub use timings::TurnTimings;

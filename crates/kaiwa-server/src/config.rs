@@ -1,0 +1,75 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use kaiwa_session::SessionOptions;
+
+use crate::{auth::Keys, timings::TurnTimings};
+
+/// Hears how long each turn took.
+pub type TurnObserver = Arc<dyn Fn(&TurnTimings) + Send + Sync>;
+
+/// How a server behaves. [`Default`] is a server for one's own machine.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// Who may open sessions. Default: [`Keys::any`].
+    pub keys: Keys,
+    /// Sessions that may be open at once; more are refused with status 503. Default: 16.
+    pub max_sessions: usize,
+    /// Worker threads for inference at most. Default (`None`): three for each session, so
+    /// that no session waits for another's client; how much is computed at a time is the
+    /// engines' [`ComputeBudget`](kaiwa_engine::ComputeBudget)'s affair.
+    pub workers: Option<usize>,
+    /// Model name of a session whose URL gives none. Default: `kaiwa`.
+    pub model: String,
+    /// How sessions begin: instructions, voice, length and so on. `model`, `seed` and
+    /// `created_unix_seconds` are set for each session.
+    pub session: SessionOptions,
+    /// Largest WebSocket message taken, in bytes; a larger one ends the session with close
+    /// code 1009. Default: 21 MiB, which holds 15 MiB of audio in base64.
+    pub max_message_bytes: usize,
+    /// How long a client may leave everything unread that is sent to it, or the voice
+    /// activity detector may leave audio unjudged, before the session is closed.
+    /// Default: 30 s.
+    pub patience: Duration,
+    /// How long closing sessions may take at shutdown. Default: 5 s.
+    pub shutdown_grace: Duration,
+    /// Seed of every session's identifiers and of its draws, for reproducible tests. Default (`None`):
+    /// random.
+    pub seed: Option<u64>,
+    /// Hears the timings of each turn, on the session's task: it must not block.
+    pub on_turn: Option<TurnObserver>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            keys: Keys::any(),
+            max_sessions: 16,
+            workers: None,
+            model: "kaiwa".to_owned(),
+            session: SessionOptions::default(),
+            max_message_bytes: 21 << 20,
+            patience: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(5),
+            seed: None,
+            on_turn: None,
+        }
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("keys", &self.keys)
+            .field("max_sessions", &self.max_sessions)
+            .field("workers", &self.workers)
+            .field("model", &self.model)
+            .field("session", &self.session)
+            .field("max_message_bytes", &self.max_message_bytes)
+            .field("patience", &self.patience)
+            .field("shutdown_grace", &self.shutdown_grace)
+            .field("seed", &self.seed)
+            .field("on_turn", &self.on_turn.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,412 @@
+//! The task that owns a session.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::SplitStream};
+use kaiwa_protocol::{AppendRef, ClientEvent, Error, ErrorDetail, ServerEvent, codes};
+use kaiwa_session::{EngineEvent, Input, Millis, Output, Session, SessionOptions};
+use tokio::{sync::watch, time::Instant};
+use tokio_tungstenite::tungstenite;
+use tracing::Instrument;
+
+use crate::{
+    jobs::{JobResult, Jobs, Results},
+    outgoing::Outgoing,
+    server::{Seat, Shared},
+    timings::Turns,
+};
+
+/// Most audio one `input_audio_buffer.append` may hold, in bytes, as the protocol has it.
+const MAX_APPEND: usize = 15 << 20;
+
+/// How long the client may take for its half of the closing handshake.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// Bytes of audio given to the session at a time: 100 ms of `audio/pcm`, 600 ms of G.711.
+/// Even, so that no 16-bit sample is cut.
+const PIECE: usize = 4800;
+
+/// Frames the detector must have room for before the session gets another piece. A piece
+/// holds 18.75 frames at most; what the session held back adds one or two.
+const FRAMES_OF_A_PIECE: usize = 24;
+
+/// Runs a session until one side closes it.
+pub(crate) async fn run(socket: WebSocket, seat: Seat, model: Option<String>) {
+    let server = Arc::clone(seat.server());
+    let conversation = server.conversation();
+    let span = tracing::info_span!("session", number = conversation);
+    Driver::start(socket, &server, conversation, model, span.clone())
+        .run(server.stopping())
+        .instrument(span)
+        .await;
+    drop(seat);
+}
+
+struct Driver {
+    session: Session,
+    effects: Effects,
+    results: Results,
+    frames: SplitStream<WebSocket>,
+    audio: WaitingAudio,
+    begun: Instant,
+    /// When the detector last showed that it works, or had nothing to do.
+    heard: Instant,
+    patience: Duration,
+}
+
+/// Where a session's outputs go.
+struct Effects {
+    jobs: Jobs,
+    outgoing: Outgoing,
+    turns: Turns,
+    /// The event being written.
+    frame: Vec<u8>,
+    refusals: u64,
+    end: Option<End>,
+}
+
+/// Why a session is over.
+enum End {
+    /// We close.
+    Close(CloseFrame),
+    /// The client closed or vanished.
+    Gone,
+}
+
+/// Audio of one event that the session has not got yet.
+#[derive(Default)]
+struct WaitingAudio {
+    event_id: Option<String>,
+    bytes: Vec<u8>,
+    given: usize,
+}
+
+impl Driver {
+    fn start(
+        socket: WebSocket,
+        server: &Shared,
+        conversation: u64,
+        model: Option<String>,
+        span: tracing::Span,
+    ) -> Self {
+        let config = &server.config;
+        let seed = config
+            .seed
+            // Randomly keyed by the operating system, once a process; the number makes
+            // the difference between sessions.
+            .unwrap_or_else(|| RandomState::new().hash_one(conversation));
+        let options = SessionOptions {
+            model: model.unwrap_or_else(|| config.model.clone()),
+            seed,
+            created_unix_seconds: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            ..config.session.clone()
+        };
+        // Half of the seed is enough to draw tokens with.
+        let (jobs, results) = Jobs::new(
+            server.engines.clone(),
+            &server.pool,
+            conversation,
+            seed as u32,
+            span,
+        );
+        let (socket, frames) = socket.split();
+        let begun = Instant::now();
+        Self {
+            session: Session::new(options),
+            effects: Effects {
+                jobs,
+                outgoing: Outgoing::start(socket, config.patience),
+                turns: Turns::new(conversation, config.on_turn.clone()),
+                frame: Vec::new(),
+                refusals: 0,
+                end: None,
+            },
+            results,
+            frames,
+            audio: WaitingAudio::default(),
+            begun,
+            heard: begun,
+            patience: config.patience,
+        }
+    }
+
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        tracing::info!("opened");
+        let now = millis_since(self.begun);
+        for output in self.session.start(now) {
+            self.effects.carry_out(output, now);
+        }
+        let end = loop {
+            if let Some(end) = self.effects.end.take() {
+                break end;
+            }
+            self.step(&mut stopping).await;
+        };
+        match &end {
+            End::Close(frame) => {
+                tracing::info!(code = frame.code, reason = %frame.reason, "closing")
+            }
+            End::Gone => tracing::info!("the client is gone"),
+        }
+        self.finish(end).await;
+    }
+
+    /// Waits for one thing to happen and acts upon it.
+    async fn step(&mut self, stopping: &mut watch::Receiver<bool>) {
+        let outgoing = &mut self.effects.outgoing;
+        let jobs = &self.effects.jobs;
+        let takes_results = outgoing.is_clear();
+        let takes_text = takes_results && !jobs.voice_is_behind();
+        let has_audio = !self.audio.is_empty();
+        let has_room = jobs.room_for_frames() >= FRAMES_OF_A_PIECE;
+        let takes_frames = !has_audio && !outgoing.is_flooded();
+        let stall = outgoing.stall_deadline();
+        let timer = self
+            .session
+            .next_timeout()
+            .map(|(at, _)| self.begun + Duration::from_millis(at));
+
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                self.effects.close(close_code::AWAY, "The server is shutting down.");
+            }
+            () = until(timer) => self.handle(Input::Timeout),
+            Some(result) = self.results.voice.recv() => {
+                self.effects.jobs.judged();
+                self.heard = Instant::now();
+                self.hear(result);
+            }
+            moved = outgoing.advance() => if moved.is_err() {
+                self.effects.end = Some(End::Gone);
+            },
+            () = until(stall) => {
+                self.effects.close(close_code::POLICY, "The client does not read what is sent to it.");
+            }
+            Some(result) = self.results.transcripts.recv(), if takes_results => self.hear(result),
+            Some(result) = self.results.speech.recv(), if takes_results => self.hear(result),
+            Some(result) = self.results.texts.recv(), if takes_text => self.hear(result),
+            () = tokio::task::yield_now(), if has_audio && has_room => self.give_audio(),
+            () = tokio::time::sleep_until(self.heard + self.patience), if has_audio && !has_room => {
+                self.effects.close(
+                    close_code::ERROR,
+                    "The voice activity detector does not keep up with the audio.",
+                );
+            }
+            frame = self.frames.next(), if takes_frames => self.receive(frame),
+        }
+    }
+}
+
+impl Driver {
+    /// Tells the session something and does what it wants done.
+    fn handle(&mut self, input: Input<'_>) {
+        let now = millis_since(self.begun);
+        for output in self.session.handle(input, now) {
+            self.effects.carry_out(output, now);
+        }
+    }
+
+    /// Tells the session what an engine said.
+    fn hear(&mut self, (id, event): JobResult) {
+        let now = millis_since(self.begun);
+        self.effects.turns.heard(id, &event, now);
+        if matches!(
+            event,
+            EngineEvent::Transcript { .. }
+                | EngineEvent::Generated { .. }
+                | EngineEvent::Spoken
+                | EngineEvent::Failed { .. }
+        ) {
+            self.effects.jobs.ended(id);
+        }
+        self.handle(Input::Engine(id, event));
+    }
+
+    /// Gives the session the next piece of the waiting audio.
+    fn give_audio(&mut self) {
+        let now = millis_since(self.begun);
+        self.heard = Instant::now();
+        let (event_id, bytes) = self.audio.next_piece();
+        for output in self.session.handle(Input::Audio { event_id, bytes }, now) {
+            self.effects.carry_out(output, now);
+        }
+    }
+
+    /// Acts upon what came out of the socket.
+    fn receive(&mut self, frame: Option<Result<Message, axum::Error>>) {
+        match frame {
+            Some(Ok(Message::Text(text))) => self.read(&text),
+            Some(Ok(Message::Binary(_))) => self.effects.refuse(ErrorDetail::invalid_request(
+                codes::INVALID_EVENT,
+                "A binary frame is no event: events are JSON in text frames.",
+            )),
+            // Answered by the WebSocket itself.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) | None => self.effects.end = Some(End::Gone),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the socket failed");
+                self.effects.end = Some(fault(error));
+            }
+        }
+    }
+
+    /// Reads an event. The audio of an append stays in the frame until it is decoded.
+    fn read(&mut self, text: &str) {
+        let Some(append) = AppendRef::parse(text) else {
+            return match ClientEvent::parse(text) {
+                Ok(event) => self.handle(Input::Client(event)),
+                Err(error) => self.handle(Input::Malformed(error)),
+            };
+        };
+        // Four characters hold three bytes, but for the padding.
+        if append.base64.len() / 4 * 3 > MAX_APPEND + 2 {
+            let detail = ErrorDetail::invalid_request(
+                codes::INVALID_VALUE,
+                format!("An append holds at most {MAX_APPEND} bytes of audio."),
+            );
+            let event_id = append.event_id.map(String::from);
+            self.effects
+                .refuse(detail.with_param("audio").with_event_id(event_id));
+            return;
+        }
+        self.audio.bytes.clear();
+        self.audio.given = 0;
+        match append.decode_into(&mut self.audio.bytes) {
+            Ok(_) => self.audio.event_id = append.event_id.map(String::from),
+            Err(error) => self.handle(Input::Malformed(error)),
+        }
+    }
+
+    /// Ends the session: the engines at once, the connection after what was sent.
+    async fn finish(self, end: End) {
+        let Self {
+            effects: Effects { jobs, outgoing, .. },
+            results,
+            mut frames,
+            ..
+        } = self;
+        // Workers that wait for a receiver go on and see that their job is cancelled.
+        drop((jobs, results));
+        // The peer's half of the closing handshake; also what keeps its last frames from
+        // resetting the connection before it has read ours.
+        let rest = async { while let Some(Ok(_)) = frames.next().await {} };
+        let closed = tokio::time::timeout(CLOSING, async {
+            match end {
+                End::Close(frame) => {
+                    tokio::join!(outgoing.close(frame), rest);
+                }
+                End::Gone => {
+                    drop(outgoing);
+                    rest.await;
+                }
+            }
+        });
+        if closed.await.is_err() {
+            tracing::debug!("the client did not close its side in time");
+        }
+    }
+}
+
+impl Effects {
+    fn carry_out(&mut self, output: Output, now: Millis) {
+        match output {
+            Output::Send(event) => {
+                self.turns.sent(&event, now);
+                self.send(&event);
+            }
+            Output::Run(id, command) => {
+                self.turns.started(id, &command, now);
+                if let Err(error) = self.jobs.run(id, command) {
+                    tracing::error!(%error, "a job cannot be started");
+                    self.close(
+                        close_code::ERROR,
+                        "The server cannot keep up with the audio.",
+                    );
+                }
+            }
+            Output::Cancel(id) => self.jobs.cancel(id),
+            Output::Close(reason) => self.close(reason.code, &reason.reason),
+        }
+    }
+
+    fn send(&mut self, event: &ServerEvent) {
+        event.write(&mut self.frame);
+        let frame = Bytes::copy_from_slice(&self.frame);
+        self.outgoing
+            .push(Utf8Bytes::try_from(frame).expect("an event is written as JSON, which is UTF-8"));
+    }
+
+    /// Answers a frame that never reaches the session.
+    fn refuse(&mut self, error: ErrorDetail) {
+        self.refusals += 1;
+        self.send(&ServerEvent::Error(Error {
+            event_id: format!("event_refused_{}", self.refusals),
+            error,
+            ..Error::default()
+        }));
+    }
+
+    /// Ends the session after what was sent so far, unless it is ending already.
+    fn close(&mut self, code: u16, reason: &str) {
+        if self.end.is_none() {
+            self.end = Some(End::Close(CloseFrame {
+                code,
+                reason: reason.into(),
+            }));
+        }
+    }
+}
+
+impl WaitingAudio {
+    fn is_empty(&self) -> bool {
+        self.given == self.bytes.len()
+    }
+
+    fn next_piece(&mut self) -> (Option<&str>, &[u8]) {
+        let rest = &self.bytes[self.given..];
+        let piece = &rest[..rest.len().min(PIECE)];
+        self.given += piece.len();
+        (self.event_id.as_deref(), piece)
+    }
+}
+
+/// What a broken socket means for the session.
+fn fault(error: axum::Error) -> End {
+    let error = error.into_inner();
+    match error.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => End::Close(CloseFrame {
+            code: close_code::SIZE,
+            reason: "The message is too big.".into(),
+        }),
+        Some(tungstenite::Error::Utf8(_)) => End::Close(CloseFrame {
+            code: close_code::INVALID,
+            reason: "A text frame is not UTF-8.".into(),
+        }),
+        Some(tungstenite::Error::Protocol(_)) => End::Close(CloseFrame {
+            code: close_code::PROTOCOL,
+            reason: "The WebSocket protocol was violated.".into(),
+        }),
+        _ => End::Gone,
+    }
+}
+
+fn millis_since(begun: Instant) -> Millis {
+    // 2^64 ms are longer than any session.
+    begun.elapsed().as_millis() as Millis
+}
+
+/// Completes at the given time, or never.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,241 @@
+//! The work of one session on the engines.
+
+mod detector;
+mod pool;
+mod work;
+
+use std::{collections::HashMap, sync::Arc};
+
+use kaiwa_engine::{Cancel, SttOptions, VoiceSpec};
+use kaiwa_session::{EngineCommand, JobId};
+use tokio::sync::mpsc;
+
+use self::{pool::Lane, work::Job};
+use crate::engines::Engines;
+
+pub(crate) use self::{pool::Pool, work::JobResult};
+
+/// Frames of audio (32 ms each) that may wait for the detector: 2 s, as many as a session
+/// gives out at once.
+///
+/// The detector needs 0.4 ms for a frame, so this is reached by clients that send faster
+/// than real time, whose socket is then left unread, or by a detector that hangs.
+pub(crate) const MAX_FRAMES_WAITING: usize = 64;
+
+/// Results of one kind that may wait for the session. A worker that has more to say waits.
+const MAX_RESULTS_WAITING: usize = 16;
+
+/// Pieces of speech that may be ordered but not done before the language model has to
+/// wait: text written far ahead of the voice is lost when the user interrupts, and takes
+/// the time the voice needs.
+const MAX_SPEAKING: usize = 8;
+
+/// Lanes a session occupies on the pool at most: one for each kind of inference.
+pub(crate) const LANES: usize = 3;
+
+/// A session's hold on the engines. Dropping it cancels what is under way and ends the
+/// language model's memory of the conversation.
+pub(crate) struct Jobs {
+    engines: Engines,
+    conversation: u64,
+    seed: u32,
+    span: tracing::Span,
+    transcribing: Lane,
+    generating: Lane,
+    speaking: Lane,
+    under_way: HashMap<JobId, UnderWay>,
+    frames: Option<mpsc::Sender<detector::Frame>>,
+    frames_waiting: usize,
+    senders: Senders,
+}
+
+struct UnderWay {
+    cancel: Cancel,
+    speaks: bool,
+}
+
+struct Senders {
+    voice: mpsc::Sender<JobResult>,
+    transcripts: mpsc::Sender<JobResult>,
+    texts: mpsc::Sender<JobResult>,
+    speech: mpsc::Sender<JobResult>,
+}
+
+/// What the engines say, by kind, so that a kind can be held back while the others go on.
+pub(crate) struct Results {
+    /// Judgements of the detector. Never to be held back.
+    pub(crate) voice: mpsc::Receiver<JobResult>,
+    /// From transcriptions.
+    pub(crate) transcripts: mpsc::Receiver<JobResult>,
+    /// From the language model.
+    pub(crate) texts: mpsc::Receiver<JobResult>,
+    /// From the synthesizer.
+    pub(crate) speech: mpsc::Receiver<JobResult>,
+}
+
+/// A job could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// More frames of audio than the session announced are waiting.
+    #[error("{MAX_FRAMES_WAITING} frames of audio are waiting for the voice activity detector")]
+    Overrun,
+    #[error("cannot start the thread of the voice activity detector: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Jobs {
+    /// Makes a session's lanes. `conversation` is unique in the process, `seed` goes to
+    /// the language model.
+    pub(crate) fn new(
+        engines: Engines,
+        pool: &Pool,
+        conversation: u64,
+        seed: u32,
+        span: tracing::Span,
+    ) -> (Self, Results) {
+        // As many judgements as frames: the detector never waits for the session.
+        let (voice, voice_results) = mpsc::channel(MAX_FRAMES_WAITING);
+        let (transcripts, transcript_results) = mpsc::channel(MAX_RESULTS_WAITING);
+        let (texts, text_results) = mpsc::channel(MAX_RESULTS_WAITING);
+        let (speech, speech_results) = mpsc::channel(MAX_RESULTS_WAITING);
+        let jobs = Self {
+            engines,
+            conversation,
+            seed,
+            span,
+            transcribing: pool.lane(),
+            generating: pool.lane(),
+            speaking: pool.lane(),
+            under_way: HashMap::new(),
+            frames: None,
+            frames_waiting: 0,
+            senders: Senders {
+                voice,
+                transcripts,
+                texts,
+                speech,
+            },
+        };
+        let results = Results {
+            voice: voice_results,
+            transcripts: transcript_results,
+            texts: text_results,
+            speech: speech_results,
+        };
+        (jobs, results)
+    }
+
+    /// Starts a job.
+    pub(crate) fn run(&mut self, id: JobId, command: EngineCommand) -> Result<(), StartError> {
+        match command {
+            EngineCommand::Detect { frame } => return self.detect(id, frame),
+            EngineCommand::Transcribe {
+                audio,
+                language,
+                prompt,
+            } => {
+                let job = self.job(id, self.senders.transcripts.clone(), false);
+                let engine = Arc::clone(&self.engines.transcriber);
+                let options = SttOptions { language, prompt };
+                self.transcribing.push(Box::new(move || {
+                    job.transcribe(&*engine, &audio, &options);
+                }));
+            }
+            EngineCommand::Generate(generate) => {
+                let job = self.job(id, self.senders.texts.clone(), false);
+                let engine = Arc::clone(&self.engines.language_model);
+                let prompt = work::prompt(self.conversation, self.seed, generate);
+                self.generating.push(Box::new(move || {
+                    job.generate(&*engine, &prompt);
+                }));
+            }
+            EngineCommand::Speak { text, voice, speed } => {
+                let job = self.job(id, self.senders.speech.clone(), true);
+                let engine = Arc::clone(&self.engines.synthesizer);
+                let voice = VoiceSpec { name: voice, speed };
+                self.speaking.push(Box::new(move || {
+                    job.speak(&*engine, &text, &voice);
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a job to stop. What it still says is dropped by the session.
+    pub(crate) fn cancel(&mut self, id: JobId) {
+        if let Some(job) = self.under_way.remove(&id) {
+            job.cancel.cancel();
+        }
+    }
+
+    /// Notes that a job has ended.
+    pub(crate) fn ended(&mut self, id: JobId) {
+        self.under_way.remove(&id);
+    }
+
+    /// Notes that the detector has judged a frame.
+    pub(crate) fn judged(&mut self) {
+        self.frames_waiting = self.frames_waiting.saturating_sub(1);
+    }
+
+    /// How many more frames the detector's queue takes.
+    pub(crate) fn room_for_frames(&self) -> usize {
+        MAX_FRAMES_WAITING.saturating_sub(self.frames_waiting)
+    }
+
+    /// Whether the voice is so far behind that the language model has to wait.
+    pub(crate) fn voice_is_behind(&self) -> bool {
+        self.under_way.values().filter(|job| job.speaks).count() >= MAX_SPEAKING
+    }
+
+    fn job(&mut self, id: JobId, results: mpsc::Sender<JobResult>, speaks: bool) -> Job {
+        let cancel = Cancel::new();
+        self.under_way.insert(
+            id,
+            UnderWay {
+                cancel: cancel.clone(),
+                speaks,
+            },
+        );
+        Job {
+            id,
+            cancel,
+            results,
+            span: self.span.clone(),
+        }
+    }
+
+    fn detect(&mut self, stream: JobId, frame: Vec<f32>) -> Result<(), StartError> {
+        let frames = match &self.frames {
+            Some(frames) => frames,
+            None => {
+                let (frames, to_judge) = mpsc::channel(MAX_FRAMES_WAITING);
+                detector::start(
+                    Arc::clone(&self.engines.voice_activity),
+                    to_judge,
+                    self.senders.voice.clone(),
+                    self.span.clone(),
+                )?;
+                self.frames.insert(frames)
+            }
+        };
+        if self.frames_waiting == MAX_FRAMES_WAITING || frames.try_send((stream, frame)).is_err() {
+            return Err(StartError::Overrun);
+        }
+        self.frames_waiting += 1;
+        Ok(())
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        for job in self.under_way.values() {
+            job.cancel.cancel();
+        }
+        // Behind the generation under way, which keeps its cache locked.
+        let engine = Arc::clone(&self.engines.language_model);
+        let conversation = self.conversation;
+        self.generating
+            .push(Box::new(move || engine.forget(conversation)));
+    }
+}

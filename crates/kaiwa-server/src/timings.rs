@@ -1,0 +1,211 @@
+//! Where the time of a turn goes.
+
+use kaiwa_protocol::ServerEvent;
+use kaiwa_session::{EngineCommand, EngineEvent, JobId, Millis};
+
+use crate::config::TurnObserver;
+
+/// Probability from which a frame counts as speech here: the protocol's default threshold.
+const SPEECH: f32 = 0.5;
+
+/// When the steps of one turn were reached, in milliseconds relative to the moment the
+/// session committed the user's audio (or, without audio, began the response). Steps
+/// taken ahead of the commit, in the silence that ends a turn, are negative.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TurnTimings {
+    /// Number of the session, unique in the process.
+    pub session: u64,
+    /// The response that answers.
+    pub response_id: String,
+    /// The user's audio item; `None` if the response answers none.
+    pub item_id: Option<String>,
+    /// The commit, in milliseconds since the session began.
+    pub committed_ms: u64,
+    /// Where the turn ends in the session's audio, in milliseconds, as
+    /// `input_audio_buffer.speech_stopped` says (the silence included).
+    pub audio_end_ms: Option<u64>,
+    /// The detector judged the turn's last frame of speech.
+    pub speech_end: Option<i64>,
+    /// The transcript was complete.
+    pub transcribed: Option<i64>,
+    /// The language model's first text.
+    pub first_text: Option<i64>,
+    /// The first clause was given to the synthesizer.
+    pub first_clause: Option<i64>,
+    /// The synthesizer's first speech.
+    pub first_speech: Option<i64>,
+    /// The first audio was sent to the client.
+    pub first_audio: Option<i64>,
+    /// The response ended.
+    pub done: i64,
+}
+
+/// Watches a session go by and collects its timings.
+pub(crate) struct Turns {
+    observer: Option<TurnObserver>,
+    session: u64,
+    /// The detector's last frame of speech.
+    voiced: Option<Millis>,
+    /// End of the user's turn that is not committed yet.
+    stopped: Option<Stopped>,
+    /// The user's turn that is not answered yet.
+    committed: Option<Committed>,
+    transcription: Option<JobId>,
+    transcribed: Option<Millis>,
+    /// The answer in the making.
+    generation: Option<JobId>,
+    first_text: Option<Millis>,
+    first_clause: Option<Millis>,
+    first_speech: Option<Millis>,
+    /// The response that is being sent.
+    response: Option<Response>,
+}
+
+#[derive(Clone, Copy)]
+struct Stopped {
+    audio_end_ms: u64,
+    voiced: Option<Millis>,
+}
+
+struct Committed {
+    at: Millis,
+    item_id: String,
+    stopped: Option<Stopped>,
+}
+
+struct Response {
+    id: String,
+    at: Millis,
+    answers: Option<Committed>,
+    first_audio: Option<Millis>,
+}
+
+impl Turns {
+    pub(crate) fn new(session: u64, observer: Option<TurnObserver>) -> Self {
+        Self {
+            observer,
+            session,
+            voiced: None,
+            stopped: None,
+            committed: None,
+            transcription: None,
+            transcribed: None,
+            generation: None,
+            first_text: None,
+            first_clause: None,
+            first_speech: None,
+            response: None,
+        }
+    }
+
+    /// An engine said something.
+    pub(crate) fn heard(&mut self, id: JobId, event: &EngineEvent, now: Millis) {
+        match event {
+            EngineEvent::Voice { probability } if *probability >= SPEECH => {
+                self.voiced = Some(now);
+            }
+            EngineEvent::Transcript { .. } if self.transcription == Some(id) => {
+                self.transcribed = Some(now);
+            }
+            EngineEvent::Text { .. } if self.generation == Some(id) => {
+                self.first_text.get_or_insert(now);
+            }
+            // Job ids count up: an older job speaks an earlier answer.
+            EngineEvent::Speech { .. } if self.generation.is_none_or(|begun| begun < id) => {
+                self.first_speech.get_or_insert(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The session starts a job.
+    pub(crate) fn started(&mut self, id: JobId, command: &EngineCommand, now: Millis) {
+        match command {
+            EngineCommand::Detect { .. } => {}
+            EngineCommand::Transcribe { .. } => {
+                self.transcription = Some(id);
+                self.transcribed = None;
+            }
+            EngineCommand::Generate(_) => {
+                self.generation = Some(id);
+                self.first_text = None;
+                self.first_clause = None;
+                self.first_speech = None;
+            }
+            EngineCommand::Speak { .. } => {
+                self.first_clause.get_or_insert(now);
+            }
+        }
+    }
+
+    /// The session sends an event.
+    pub(crate) fn sent(&mut self, event: &ServerEvent, now: Millis) {
+        match event {
+            ServerEvent::InputAudioBufferSpeechStopped(event) => {
+                self.stopped = Some(Stopped {
+                    audio_end_ms: event.audio_end_ms,
+                    voiced: self.voiced,
+                });
+            }
+            ServerEvent::InputAudioBufferCommitted(event) => {
+                self.committed = Some(Committed {
+                    at: now,
+                    item_id: event.item_id.clone(),
+                    stopped: self.stopped.take(),
+                });
+            }
+            ServerEvent::ResponseCreated(event) => {
+                self.response = Some(Response {
+                    id: event.response.id.clone(),
+                    at: now,
+                    answers: self.committed.take(),
+                    first_audio: None,
+                });
+            }
+            ServerEvent::ResponseOutputAudioDelta(event) => {
+                if let Some(response) = &mut self.response
+                    && response.id == event.response_id
+                {
+                    response.first_audio.get_or_insert(now);
+                }
+            }
+            ServerEvent::ResponseDone(event) => {
+                let done = self
+                    .response
+                    .take_if(|response| response.id == event.response.id);
+                if let Some(response) = done {
+                    self.report(response, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn report(&self, response: Response, now: Millis) {
+        let (from, stopped, item_id) = match response.answers {
+            Some(turn) => (turn.at, turn.stopped, Some(turn.item_id)),
+            None => (response.at, None, None),
+        };
+        let relative = |at: Millis| at.cast_signed() - from.cast_signed();
+        let timings = TurnTimings {
+            session: self.session,
+            response_id: response.id,
+            committed_ms: from,
+            audio_end_ms: stopped.map(|stopped| stopped.audio_end_ms),
+            speech_end: stopped.and_then(|stopped| stopped.voiced).map(relative),
+            // Of the turn before, if this one has no audio.
+            transcribed: item_id.as_ref().and(self.transcribed).map(relative),
+            item_id,
+            first_text: self.first_text.map(relative),
+            first_clause: self.first_clause.map(relative),
+            first_speech: self.first_speech.map(relative),
+            first_audio: response.first_audio.map(relative),
+            done: relative(now),
+        };
+        tracing::debug!(?timings, "turn");
+        if let Some(observer) = &self.observer {
+            observer(&timings);
+        }
+    }
+}

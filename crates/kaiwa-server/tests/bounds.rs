@@ -1,0 +1,240 @@
+//! What happens at the bounds, and with input that is no event.
+
+mod common;
+
+use std::{
+    sync::{Arc, Condvar, Mutex, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::SinkExt;
+use kaiwa_engine::{EngineError, VoiceActivity};
+use kaiwa_server::{Engines, ServerConfig};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+use common::{Running, base64, engines::Fakes, silence, within};
+
+#[tokio::test]
+async fn what_is_no_event_is_answered_and_the_session_goes_on() {
+    let running = Running::start(Fakes::new().engines(), ServerConfig::default()).await;
+    let mut client = running.open().await;
+    for (frame, code) in [
+        (Message::binary(vec![0u8, 1, 2]), "invalid_event"),
+        (Message::text("{ not json"), "invalid_json"),
+        (Message::text(""), "invalid_json"),
+        (Message::text("[]"), "invalid_event"),
+        (Message::text(r#"{"event_id":"e1"}"#), "invalid_event"),
+        (
+            Message::text(r#"{"type":"no.such.event"}"#),
+            "invalid_value",
+        ),
+        (
+            Message::text(r#"{"type":"input_audio_buffer.append","audio":"!!!"}"#),
+            "invalid_value",
+        ),
+    ] {
+        let shown = format!("{frame:?}");
+        client.socket.send(frame).await.unwrap();
+        let error = client.next().await;
+        assert_eq!(error["type"], "error", "{shown}");
+        assert_eq!(error["error"]["code"], code, "{shown}");
+        assert_eq!(error["error"]["type"], "invalid_request_error", "{shown}");
+        assert!(error["event_id"].as_str().is_some_and(|id| !id.is_empty()));
+    }
+    client
+        .socket
+        .send(Message::Ping("hi".into()))
+        .await
+        .unwrap();
+    let done = client.answer("still there?").await;
+    assert_eq!(done["response"]["status"], "completed");
+}
+
+#[tokio::test]
+async fn errors_name_the_event_they_answer() {
+    let running = Running::start(Fakes::new().engines(), ServerConfig::default()).await;
+    let mut client = running.open().await;
+    client
+        .send(json!({ "type": "input_audio_buffer.append", "event_id": "mine", "audio": "?" }))
+        .await;
+    assert_eq!(client.wait_for("error").await["error"]["event_id"], "mine");
+    let too_much = base64(&vec![0; (15 << 20) + 3]);
+    client
+        .send(json!({
+            "type": "input_audio_buffer.append",
+            "event_id": "too much",
+            "audio": too_much,
+        }))
+        .await;
+    let error = client.wait_for("error").await;
+    assert_eq!(error["error"]["event_id"], "too much");
+    assert_eq!(error["error"]["param"], "audio");
+}
+
+#[tokio::test]
+async fn fifteen_mebibytes_of_audio_fit_into_one_event() {
+    let running = Running::start(Fakes::new().engines(), ServerConfig::default()).await;
+    let mut client = running.open().await;
+    client
+        .update(json!({ "audio": { "input": { "turn_detection": null } } }))
+        .await;
+    let audio = base64(&vec![0; 15 << 20]);
+    client
+        .send(json!({ "type": "input_audio_buffer.append", "audio": audio }))
+        .await;
+    client
+        .send(json!({ "type": "input_audio_buffer.commit" }))
+        .await;
+    assert_eq!(client.next().await["type"], "input_audio_buffer.committed");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_big_ends_only_its_session() {
+    let mut config = ServerConfig::default();
+    config.max_message_bytes = 64 * 1024;
+    let running = Running::start(Fakes::new().engines(), config).await;
+    let mut client = running.open().await;
+    client
+        .socket
+        .send(Message::text("x".repeat(64 * 1024 + 1)))
+        .await
+        .unwrap();
+    let closed = client.closed().await.expect("a close frame");
+    assert_eq!(u16::from(closed.code), 1009);
+    running.idle().await;
+    let done = running.open().await.answer("still there?").await;
+    assert_eq!(done["response"]["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_holds_its_engines_back_and_is_closed() {
+    let fakes = Fakes::new();
+    let mut config = ServerConfig::default();
+    config.patience = Duration::from_millis(300);
+    let running = Running::start(fakes.engines(), config).await;
+    let mut client = running.open().await;
+    client.ask("talk forever").await;
+    // From here on nothing is read. The session ends by itself, and the model, which
+    // would talk for ever, has been stopped after what fits into the buffers.
+    running.idle().await;
+    within(async {
+        while fakes.stopped.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // A clause of speech is about 30 KB, what the kernel buffers a few MB.
+    let deltas = fakes.deltas.load(Ordering::SeqCst);
+    assert!(deltas < 10_000, "{deltas} deltas of text were made");
+    let done = running.open().await.answer("still there?").await;
+    assert_eq!(done["response"]["status"], "completed");
+}
+
+#[tokio::test]
+async fn cancelling_counts_while_everything_sent_is_unread() {
+    let fakes = Fakes::new();
+    let running = Running::start(fakes.engines(), ServerConfig::default()).await;
+    let mut client = running.open().await;
+    client.ask("talk forever").await;
+    client.wait_for("response.output_audio.delta").await;
+    // Not reading: the buffers fill up and the model stands still.
+    within(async {
+        let mut before = usize::MAX;
+        loop {
+            let deltas = fakes.deltas.load(Ordering::SeqCst);
+            if deltas == before {
+                break;
+            }
+            before = deltas;
+            for _ in 0..20_000 {
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .await;
+    client.send(json!({ "type": "response.cancel" })).await;
+    // The engine hears of it although nothing was read in between.
+    within(async {
+        while fakes.stopped.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let done = client.wait_for("response.done").await;
+    assert_eq!(done["response"]["status"], "cancelled");
+}
+
+/// Judges nothing until it is let go.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let open = self.open.lock().unwrap();
+        drop(self.changed.wait_while(open, |open| !*open).unwrap());
+    }
+}
+
+struct Gated(Arc<Gate>);
+
+impl VoiceActivity for Gated {
+    fn frame_samples(&self) -> usize {
+        512
+    }
+
+    fn push(&mut self, _frame: &[f32]) -> Result<f32, EngineError> {
+        self.0.wait();
+        Ok(0.0)
+    }
+
+    fn reset(&mut self) {}
+}
+
+fn gated(gate: &Arc<Gate>) -> Engines {
+    let gate = Arc::clone(gate);
+    Engines {
+        voice_activity: Arc::new(move || Ok(Box::new(Gated(Arc::clone(&gate))))),
+        ..Fakes::new().engines()
+    }
+}
+
+#[tokio::test]
+async fn a_client_faster_than_the_detector_waits_and_loses_nothing() {
+    let gate = Arc::new(Gate::default());
+    let running = Running::start(gated(&gate), ServerConfig::default()).await;
+    let mut client = running.open().await;
+    // A minute at once. The marker behind it is not seen before the audio is taken.
+    client.append(&silence(60_000)).await;
+    client.send(json!({ "type": "marker" })).await;
+    gate.open();
+    let error = client.next().await;
+    assert_eq!(error["error"]["param"], "type", "{error}");
+    // All of it arrived: a client's commit of what is left is refused for being nothing,
+    // or taken; either way the session lives.
+    let done = client.answer("still there?").await;
+    assert_eq!(done["response"]["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_detector_that_hangs_closes_the_session_with_a_reason() {
+    let gate = Arc::new(Gate::default());
+    let mut config = ServerConfig::default();
+    config.patience = Duration::from_millis(200);
+    let running = Running::start(gated(&gate), config).await;
+    let mut client = running.open().await;
+    client.append(&silence(5_000)).await;
+    let closed = client.closed().await.expect("a close frame");
+    assert_eq!(u16::from(closed.code), 1011);
+    assert!(closed.reason.contains("detector"), "{}", closed.reason);
+    gate.open();
+    running.idle().await;
+}
