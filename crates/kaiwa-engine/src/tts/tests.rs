@@ -3,12 +3,7 @@
 //! The phonemes below are those of the Python package hibari-tts 0.2.1
 //! (`G2P()(text)`).
 
-use std::{
-    env,
-    num::NonZeroUsize,
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-};
+use std::{env, num::NonZeroUsize, path::PathBuf, sync::OnceLock};
 
 use super::*;
 use crate::{Cancel, ComputeBudget, Flow, SpokenWord, Synthesizer, VoiceSpec};
@@ -163,7 +158,7 @@ fn local_voices_bring_both_to_one_rate() {
     let budget = ComputeBudget::new(NonZeroUsize::new(2));
     let Some(dir) = model("hibari") else { return };
     let hibari = Hibari::load(&dir, &budget).unwrap();
-    let voices = LocalVoices::new(Arc::new(hibari)).with(Arc::new(joe));
+    let voices = LocalVoices::new(hibari).with(joe);
     assert_eq!(voices.voices(), ["hibari", "joe"]);
     let lengths = ["joe", "marin"].map(|name| {
         let voice = VoiceSpec {

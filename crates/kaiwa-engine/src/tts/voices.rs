@@ -16,17 +16,17 @@ pub struct LocalVoices {
 
 impl LocalVoices {
     /// The voices of `default`, of which the first is spoken for unknown names.
-    pub fn new(default: Arc<dyn Synthesizer>) -> Self {
+    pub fn new(default: impl Synthesizer + 'static) -> Self {
         Self {
-            default,
+            default: Arc::new(default),
             others: Vec::new(),
         }
     }
 
     /// These voices and those of `other`. Where names are equal the earlier voice is heard.
     #[must_use]
-    pub fn with(mut self, other: Arc<dyn Synthesizer>) -> Self {
-        self.others.push(other);
+    pub fn with(mut self, other: impl Synthesizer + 'static) -> Self {
+        self.others.push(Arc::new(other));
         self
     }
 
@@ -144,12 +144,10 @@ mod tests {
     }
 
     fn voices() -> LocalVoices {
-        let fake = |names, rate, loudness| {
-            Arc::new(Fake {
-                names,
-                rate,
-                loudness,
-            })
+        let fake = |names, rate, loudness| Fake {
+            names,
+            rate,
+            loudness,
         };
         LocalVoices::new(fake(["one", "two"], 24_000, 0.1)).with(fake(["two", "six"], 12_000, 0.6))
     }

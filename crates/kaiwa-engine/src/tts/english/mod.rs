@@ -9,6 +9,7 @@
 //! and audio are matched. The phonemes are the American set of misaki: one letter per
 //! sound, diphthongs as capitals, stress marks before vowels.
 
+mod amounts;
 mod chunk;
 mod compound;
 mod expand;
@@ -198,21 +199,24 @@ impl English {
             return Ok(phonemes);
         }
         let pieces = compound::pieces(text);
-        let mut sounds = Vec::with_capacity(pieces.len());
-        for text in &pieces {
+        let mut sounds = vec![String::new(); pieces.len()];
+        let mut query = query;
+        for (text, sound) in pieces.iter().zip(&mut sounds).rev() {
             let known = (pieces.len() > 1)
                 .then(|| self.lexicon.pronounce(&Query { text, ..query }))
                 .flatten();
-            let mut sound = match known {
+            *sound = match known {
                 Some(sound) => sound,
                 None => self.unknown.pronounce(text, &self.budget, urgent)?,
             };
             if sound.is_empty() {
                 // The last resort: the names of its letters, as far as they have any.
                 let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
-                sound = self.lexicon.spell(&letters).unwrap_or_default();
+                *sound = self.lexicon.spell(&letters).unwrap_or_default();
             }
-            sounds.push(sound);
+            if let Some(vowel) = sound.chars().find_map(stress::is_vowel) {
+                query.following.vowel = Some(vowel);
+            }
         }
         Ok(compound::join(&pieces, sounds))
     }

@@ -32,7 +32,7 @@ pub(super) const TITLES: [(&str, &str); 24] = [
     ("Lt", "Lieutenant"),
     ("Maj", "Major"),
     ("Mr", "Mister"),
-    ("Mrs", "Missus"),
+    ("Mrs", "Mrs"),
     ("Ms", "Miz"),
     ("Mt", "Mount"),
     ("Mx", "Mix"),

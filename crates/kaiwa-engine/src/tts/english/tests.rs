@@ -129,7 +129,7 @@ fn money_and_units() {
 fn abbreviations_and_addresses() {
     check(&[
         ("Dr. Smith", "Doctor Smith"),
-        ("Mr. and Mrs. Lee", "Mister and Missus Lee"),
+        ("Mr. and Mrs. Lee", "Mister and Mrs Lee"),
         ("St. Paul", "Saint Paul"),
         ("Main St.", "Main Street."),
         ("e.g. cats", "for example cats"),
