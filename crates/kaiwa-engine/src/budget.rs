@@ -12,18 +12,22 @@ use rten::ThreadPool;
 /// Heavy work (a decoder step, a clause of speech, an utterance's encoder) is done
 /// inside a [`Slot`]: while one is held, no other engine computes, and the holder may
 /// use [`threads`](Self::threads) threads. Two engines that each start as many threads
-/// as there are cores make each other many times slower (llama.cpp's workers spin at
-/// barriers; 2 tokens/s instead of 100 were measured with one other busy thread on two
-/// cores), so taking turns in steps of 10-100 ms is faster than running at once.
+/// as there are cores make each other many times slower: llama.cpp's threads meet at a
+/// spinning barrier some 500 times a token, and with another program on the cores two of
+/// them read 6 tokens/s where one read 43. Taking turns in steps of 10-100 ms is faster
+/// than running at once. Other programs take no slots, so that the language model also
+/// watches its own pace.
 ///
 /// Waiting slots are served urgent ones first, then in the order of their arrival.
 /// Voice activity detection does not take slots: it runs on a pool of its own with one
-/// thread (0.4 ms in every 32 ms), so inference never starves it.
+/// thread (0.23 ms in every 32 ms were measured beside eight busy compilers on two
+/// cores), so inference never starves it, and its thread needs no priority.
 #[derive(Clone)]
 pub struct ComputeBudget(Arc<Inner>);
 
 struct Inner {
     threads: usize,
+    #[cfg(any(feature = "tts", feature = "whisper"))]
     pool: Arc<ThreadPool>,
     vad_pool: Arc<ThreadPool>,
     queue: Mutex<Queue>,
@@ -46,6 +50,7 @@ impl ComputeBudget {
             .map_or(1, NonZeroUsize::get);
         Self(Arc::new(Inner {
             threads,
+            #[cfg(any(feature = "tts", feature = "whisper"))]
             pool: Arc::new(ThreadPool::with_num_threads(threads)),
             vad_pool: Arc::new(ThreadPool::with_num_threads(1)),
             queue: Mutex::default(),
@@ -59,6 +64,7 @@ impl ComputeBudget {
     }
 
     /// The pool that runs ONNX networks and matrix products inside a slot.
+    #[cfg(any(feature = "tts", feature = "whisper"))]
     pub(crate) fn pool(&self) -> Arc<ThreadPool> {
         Arc::clone(&self.0.pool)
     }
@@ -142,7 +148,8 @@ mod tests {
                 let (done, budget) = (done.clone(), &budget);
                 scope.spawn(move || {
                     let _slot = budget.slot(urgent);
-                    done.send(position).expect("the receiver outlives the scope");
+                    done.send(position)
+                        .expect("the receiver outlives the scope");
                 });
                 wait_for_queue(position + 1);
             }

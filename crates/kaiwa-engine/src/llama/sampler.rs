@@ -8,11 +8,24 @@ use llama_cpp_2::{
 use crate::{EngineError, EngineErrorKind, Sampling};
 
 /// A token among the last [`PENALISED_TOKENS`] of this answer has its logit divided
-/// (or multiplied, when negative) by this.
+/// (or multiplied, when negative) by this: as light as it can be, for a higher one makes
+/// small models avoid words they need.
 const REPEAT_PENALTY: f32 = 1.1;
 
 /// How far back the penalty looks, in tokens.
 const PENALISED_TOKENS: i32 = 64;
+
+/// A token that would repeat the last `n` tokens together with what followed them before
+/// has `DRY_STRENGTH * DRY_GROWTH ^ (n - DRY_FREE_TOKENS)` taken from its logit, for `n`
+/// from `DRY_FREE_TOKENS` on ("don't repeat yourself", with its author's figures). It
+/// ends loops, which the penalty above alone does not: greedy Qwen2.5-0.5B packed forty
+/// sunglasses.
+const DRY_STRENGTH: f32 = 0.8;
+const DRY_GROWTH: f32 = 1.75;
+const DRY_FREE_TOKENS: i32 = 2;
+
+/// Repeating across these is not counted.
+const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
 /// Tokens less likely than this share of the likeliest one's probability are never drawn.
 const MIN_P: f32 = 0.05;
@@ -35,8 +48,16 @@ impl Sampler {
     pub(super) fn text(model: &LlamaModel, sampling: Sampling) -> Self {
         let penalties =
             LlamaSampler::penalties(model.n_vocab(), PENALISED_TOKENS, REPEAT_PENALTY, 0.0, 0.0);
+        let dry = LlamaSampler::dry(
+            model,
+            DRY_STRENGTH,
+            DRY_GROWTH,
+            DRY_FREE_TOKENS,
+            PENALISED_TOKENS,
+            DRY_BREAKERS,
+        );
         Self {
-            chain: chain(Some(penalties), sampling),
+            chain: chain(vec![penalties, dry], sampling),
             grammar: None,
         }
     }
@@ -55,7 +76,7 @@ impl Sampler {
             )
         })?;
         Ok(Self {
-            chain: chain(None, sampling),
+            chain: chain(Vec::new(), sampling),
             grammar: Some(grammar),
         })
     }
@@ -86,8 +107,7 @@ impl Sampler {
     }
 }
 
-fn chain(penalties: Option<LlamaSampler>, sampling: Sampling) -> LlamaSampler {
-    let mut steps = Vec::from_iter(penalties);
+fn chain(mut steps: Vec<LlamaSampler>, sampling: Sampling) -> LlamaSampler {
     if sampling.temperature > 0.0 {
         steps.extend([
             LlamaSampler::top_k(TOP_K),
