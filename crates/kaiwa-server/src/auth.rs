@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn the_key_is_found_wherever_clients_put_it() {
         let keys = Keys::only(["sk-1", "sk-2"]);
-        let cases: [(&[(&str, &str)], Result<(), Refusal>); 11] = [
+        type Case = (&'static [(&'static str, &'static str)], Result<(), Refusal>);
+        let cases: [Case; 11] = [
             (&[("authorization", "Bearer sk-1")], Ok(())),
             (&[("authorization", "bearer  sk-2")], Ok(())),
             (&[("authorization", "Bearer sk-3")], Err(Refusal::WrongKey)),

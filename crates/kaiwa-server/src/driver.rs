@@ -51,7 +51,6 @@ pub(crate) async fn run(socket: WebSocket, seat: Seat, model: Option<String>) {
 struct Driver {
     session: Session,
     effects: Effects,
-    results: Results,
     frames: SplitStream<WebSocket>,
     audio: WaitingAudio,
     begun: Instant,
@@ -63,6 +62,7 @@ struct Driver {
 /// Where a session's outputs go.
 struct Effects {
     jobs: Jobs,
+    results: Results,
     outgoing: Outgoing,
     turns: Turns,
     /// The event being written.
@@ -123,13 +123,13 @@ impl Driver {
             session: Session::new(options),
             effects: Effects {
                 jobs,
+                results,
                 outgoing: Outgoing::start(socket, config.patience),
                 turns: Turns::new(conversation, config.on_turn.clone()),
                 frame: Vec::new(),
                 refusals: 0,
                 end: None,
             },
-            results,
             frames,
             audio: WaitingAudio::default(),
             begun,
@@ -161,8 +161,12 @@ impl Driver {
 
     /// Waits for one thing to happen and acts upon it.
     async fn step(&mut self, stopping: &mut watch::Receiver<bool>) {
-        let outgoing = &mut self.effects.outgoing;
-        let jobs = &self.effects.jobs;
+        let Effects {
+            jobs,
+            results,
+            outgoing,
+            ..
+        } = &mut self.effects;
         let takes_results = outgoing.is_clear();
         let takes_text = takes_results && !jobs.voice_is_behind();
         let has_audio = !self.audio.is_empty();
@@ -179,7 +183,7 @@ impl Driver {
                 self.effects.close(close_code::AWAY, "The server is shutting down.");
             }
             () = until(timer) => self.handle(Input::Timeout),
-            Some(result) = self.results.voice.recv() => {
+            Some(result) = results.voice.recv() => {
                 self.effects.jobs.judged();
                 self.heard = Instant::now();
                 self.hear(result);
@@ -190,9 +194,9 @@ impl Driver {
             () = until(stall) => {
                 self.effects.close(close_code::POLICY, "The client does not read what is sent to it.");
             }
-            Some(result) = self.results.transcripts.recv(), if takes_results => self.hear(result),
-            Some(result) = self.results.speech.recv(), if takes_results => self.hear(result),
-            Some(result) = self.results.texts.recv(), if takes_text => self.hear(result),
+            Some(result) = results.transcripts.recv(), if takes_results => self.hear(result),
+            Some(result) = results.speech.recv(), if takes_results => self.hear(result),
+            Some(result) = results.texts.recv(), if takes_text => self.hear(result),
             () = tokio::task::yield_now(), if has_audio && has_room => self.give_audio(),
             () = tokio::time::sleep_until(self.heard + self.patience), if has_audio && !has_room => {
                 self.effects.close(
@@ -288,8 +292,13 @@ impl Driver {
     /// Ends the session: the engines at once, the connection after what was sent.
     async fn finish(self, end: End) {
         let Self {
-            effects: Effects { jobs, outgoing, .. },
-            results,
+            effects:
+                Effects {
+                    jobs,
+                    results,
+                    outgoing,
+                    ..
+                },
             mut frames,
             ..
         } = self;
@@ -332,7 +341,10 @@ impl Effects {
                     );
                 }
             }
-            Output::Cancel(id) => self.jobs.cancel(id),
+            Output::Cancel(id) => {
+                self.jobs.cancel(id);
+                self.results.purge(id);
+            }
             Output::Close(reason) => self.close(reason.code, &reason.reason),
         }
     }

@@ -60,7 +60,7 @@ impl Server {
     pub fn new(engines: Engines, config: ServerConfig) -> Self {
         let workers = config
             .workers
-            .unwrap_or(config.max_sessions.saturating_mul(jobs::LANES));
+            .unwrap_or_else(|| config.max_sessions.saturating_mul(jobs::LANES));
         Self(Arc::new(Shared {
             engines,
             pool: Pool::new(workers),

@@ -3,7 +3,10 @@
 mod common;
 
 use std::{
-    sync::{Arc, Condvar, Mutex, atomic::Ordering},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use kaiwa_server::{Engines, ServerConfig};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use common::{Running, base64, engines::Fakes, silence, within};
+use common::{PATIENCE, Running, base64, engines::Fakes, silence, within};
 
 #[tokio::test]
 async fn what_is_no_event_is_answered_and_the_session_goes_on() {
@@ -134,25 +137,14 @@ async fn a_client_that_reads_nothing_holds_its_engines_back_and_is_closed() {
 #[tokio::test]
 async fn cancelling_counts_while_everything_sent_is_unread() {
     let fakes = Fakes::new();
-    let running = Running::start(fakes.engines(), ServerConfig::default()).await;
+    let mut config = ServerConfig::default();
+    config.patience = 10 * PATIENCE;
+    let running = Running::start(fakes.engines(), config).await;
     let mut client = running.open().await;
     client.ask("talk forever").await;
     client.wait_for("response.output_audio.delta").await;
     // Not reading: the buffers fill up and the model stands still.
-    within(async {
-        let mut before = usize::MAX;
-        loop {
-            let deltas = fakes.deltas.load(Ordering::SeqCst);
-            if deltas == before {
-                break;
-            }
-            before = deltas;
-            for _ in 0..20_000 {
-                tokio::task::yield_now().await;
-            }
-        }
-    })
-    .await;
+    until_still(|| fakes.deltas.load(Ordering::SeqCst)).await;
     client.send(json!({ "type": "response.cancel" })).await;
     // The engine hears of it although nothing was read in between.
     within(async {
@@ -210,16 +202,29 @@ fn gated(gate: &Arc<Gate>) -> Engines {
 #[tokio::test]
 async fn a_client_faster_than_the_detector_waits_and_loses_nothing() {
     let gate = Arc::new(Gate::default());
-    let running = Running::start(gated(&gate), ServerConfig::default()).await;
+    let mut config = ServerConfig::default();
+    // Ten seconds of audio fit into the session, which refuses more.
+    config.session.max_buffer_ms = 5_000;
+    let running = Running::start(gated(&gate), config).await;
     let mut client = running.open().await;
-    // A minute at once. The marker behind it is not seen before the audio is taken.
-    client.append(&silence(60_000)).await;
-    client.send(json!({ "type": "marker" })).await;
-    gate.open();
+    let sent = AtomicUsize::new(0);
+    tokio::join!(
+        async {
+            for _ in 0..60 {
+                client.append(&silence(1_000)).await;
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
+            client.send(json!({ "type": "marker" })).await;
+        },
+        async {
+            until_still(|| sent.load(Ordering::SeqCst)).await;
+            gate.open();
+        }
+    );
+    assert!(sent.load(Ordering::SeqCst) > 10);
+    // The first thing that is refused is the marker behind the audio.
     let error = client.next().await;
     assert_eq!(error["error"]["param"], "type", "{error}");
-    // All of it arrived: a client's commit of what is left is refused for being nothing,
-    // or taken; either way the session lives.
     let done = client.answer("still there?").await;
     assert_eq!(done["response"]["status"], "completed");
 }
@@ -235,6 +240,22 @@ async fn a_detector_that_hangs_closes_the_session_with_a_reason() {
     let closed = client.closed().await.expect("a close frame");
     assert_eq!(u16::from(closed.code), 1011);
     assert!(closed.reason.contains("detector"), "{}", closed.reason);
+    // The client's half of the closing handshake.
+    client.closed().await;
     gate.open();
     running.idle().await;
+}
+
+/// Waits until a count has not changed for a while.
+async fn until_still(count: impl Fn() -> usize) {
+    within(async {
+        let mut before = usize::MAX;
+        while count() != before {
+            before = count();
+            for _ in 0..20_000 {
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .await;
 }

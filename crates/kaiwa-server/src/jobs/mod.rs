@@ -4,7 +4,10 @@ mod detector;
 mod pool;
 mod work;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use kaiwa_engine::{Cancel, SttOptions, VoiceSpec};
 use kaiwa_session::{EngineCommand, JobId};
@@ -66,11 +69,18 @@ pub(crate) struct Results {
     /// Judgements of the detector. Never to be held back.
     pub(crate) voice: mpsc::Receiver<JobResult>,
     /// From transcriptions.
-    pub(crate) transcripts: mpsc::Receiver<JobResult>,
+    pub(crate) transcripts: LaneResults,
     /// From the language model.
-    pub(crate) texts: mpsc::Receiver<JobResult>,
+    pub(crate) texts: LaneResults,
     /// From the synthesizer.
-    pub(crate) speech: mpsc::Receiver<JobResult>,
+    pub(crate) speech: LaneResults,
+}
+
+/// Results of a lane.
+pub(crate) struct LaneResults {
+    channel: mpsc::Receiver<JobResult>,
+    /// Taken out of the channel before their time, to reach what stood behind them.
+    held: VecDeque<JobResult>,
 }
 
 /// A job could not be started.
@@ -118,9 +128,9 @@ impl Jobs {
         };
         let results = Results {
             voice: voice_results,
-            transcripts: transcript_results,
-            texts: text_results,
-            speech: speech_results,
+            transcripts: LaneResults::new(transcript_results),
+            texts: LaneResults::new(text_results),
+            speech: LaneResults::new(speech_results),
         };
         (jobs, results)
     }
@@ -224,6 +234,45 @@ impl Jobs {
         }
         self.frames_waiting += 1;
         Ok(())
+    }
+}
+
+impl Results {
+    /// Drops what a cancelled job has said. Its worker may be waiting for room; without
+    /// this it would wait, and keep its lane, for as long as results are held back.
+    pub(crate) fn purge(&mut self, id: JobId) {
+        for lane in [&mut self.transcripts, &mut self.texts, &mut self.speech] {
+            lane.purge(id);
+        }
+    }
+}
+
+impl LaneResults {
+    fn new(channel: mpsc::Receiver<JobResult>) -> Self {
+        Self {
+            channel,
+            held: VecDeque::new(),
+        }
+    }
+
+    /// The next result. Cancel safe.
+    pub(crate) async fn recv(&mut self) -> Option<JobResult> {
+        match self.held.pop_front() {
+            Some(result) => Some(result),
+            None => self.channel.recv().await,
+        }
+    }
+
+    fn purge(&mut self, id: JobId) {
+        self.held.retain(|(of, _)| *of != id);
+        // No more than were there: a worker of another job goes on filling.
+        for _ in 0..self.channel.len() {
+            match self.channel.try_recv() {
+                Ok((of, _)) if of == id => {}
+                Ok(result) => self.held.push_back(result),
+                Err(_) => break,
+            }
+        }
     }
 }
 

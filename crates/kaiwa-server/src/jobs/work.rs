@@ -245,7 +245,9 @@ mod tests {
 
     use super::*;
 
-    struct Fake(fn(&mut dyn FnMut(SttDelta<'_>) -> Flow) -> Result<Transcript, EngineError>);
+    type Sink<'a> = &'a mut dyn FnMut(SttDelta<'_>) -> Flow;
+
+    struct Fake(fn(Sink<'_>) -> Result<Transcript, EngineError>);
 
     impl Transcriber for Fake {
         fn transcribe(

@@ -16,28 +16,27 @@ use kaiwa_server::Engines;
 const LOUD: f32 = 0.05;
 
 /// Samples of speech the fake voice makes of one byte of text: 40 ms at 24 kHz.
-pub const SAMPLES_PER_BYTE: usize = 960;
+pub(crate) const SAMPLES_PER_BYTE: usize = 960;
 
-/// What the language model does, chosen by the last message of the user.
+/// What a test's engines saw.
 #[derive(Default)]
-pub struct Fakes {
+pub(crate) struct Fakes {
     /// Generations that ended because they were cancelled or nobody listened.
-    pub stopped: AtomicUsize,
+    pub(crate) stopped: AtomicUsize,
     /// Deltas of text that were accepted.
-    pub deltas: AtomicUsize,
+    pub(crate) deltas: AtomicUsize,
     /// Calls of `forget`.
-    pub forgotten: Mutex<Vec<u64>>,
+    pub(crate) forgotten: Mutex<Vec<u64>>,
     /// Conversations that were generated for.
-    pub conversations: Mutex<Vec<u64>>,
-    pub alive: Arc<()>,
+    pub(crate) conversations: Mutex<Vec<u64>>,
 }
 
 impl Fakes {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
 
-    pub fn engines(self: &Arc<Self>) -> Engines {
+    pub(crate) fn engines(self: &Arc<Self>) -> Engines {
         Engines {
             voice_activity: Arc::new(|| Ok(Box::new(Loudness))),
             transcriber: Arc::new(Ears),
@@ -109,16 +108,13 @@ impl LanguageModel for Mind {
             "fail" => return Err(EngineError::failed("the fake language model fails")),
             "panic" => panic!("the fake language model panics on purpose"),
             "talk forever" => {
-                let mut finish = Finish::Cancelled;
-                while !cancel.is_cancelled() {
-                    if sink(LmDelta::Text("and on it goes. ")).is_break() {
-                        finish = Finish::Cancelled;
-                        break;
-                    }
+                while !cancel.is_cancelled()
+                    && sink(LmDelta::Text("and on it goes. ")).is_continue()
+                {
                     self.0.deltas.fetch_add(1, Ordering::SeqCst);
                 }
                 self.0.stopped.fetch_add(1, Ordering::SeqCst);
-                return Ok(usage(finish));
+                return Ok(usage(Finish::Cancelled));
             }
             said => {
                 for piece in ["You said: ", said, "."] {

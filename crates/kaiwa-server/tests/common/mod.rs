@@ -1,8 +1,9 @@
 //! A client on a real socket, for tests.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-pub mod engines;
+pub(crate) mod engines;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -27,18 +28,18 @@ use tokio_tungstenite::{
 };
 
 /// Longer than anything takes that works; only a safety net.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server on a port of its own.
-pub struct Running {
-    pub server: Server,
-    pub address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
 impl Running {
-    pub async fn start(engines: Engines, config: ServerConfig) -> Self {
+    pub(crate) async fn start(engines: Engines, config: ServerConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::new(engines, config);
@@ -62,30 +63,30 @@ impl Running {
     }
 
     /// Asks the server to shut down.
-    pub fn shut_down(&mut self) {
+    pub(crate) fn shut_down(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
     }
 
     /// Waits until `serve` has returned.
-    pub async fn ended(self) {
+    pub(crate) async fn ended(self) {
         within(self.serving).await.unwrap().unwrap();
     }
 
-    pub fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         format!("ws://{}/v1/realtime?model=test-model", self.address)
             .into_client_request()
             .unwrap()
     }
 
     /// Opens a session and takes its `session.created`.
-    pub async fn open(&self) -> Client<MaybeTlsStream<TcpStream>> {
+    pub(crate) async fn open(&self) -> Client<MaybeTlsStream<TcpStream>> {
         let (client, _) = self.try_open(self.request()).await.unwrap();
         client.created().await
     }
 
-    pub async fn try_open(
+    pub(crate) async fn try_open(
         &self,
         request: Request,
     ) -> Result<(Client<MaybeTlsStream<TcpStream>>, Response), tungstenite::Error> {
@@ -94,7 +95,7 @@ impl Running {
     }
 
     /// Waits until no session is open.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         within(async {
             while self.server.sessions() > 0 {
                 tokio::task::yield_now().await;
@@ -105,25 +106,25 @@ impl Running {
 }
 
 /// A client's end of a session.
-pub struct Client<S> {
-    pub socket: WebSocketStream<S>,
+pub(crate) struct Client<S> {
+    pub(crate) socket: WebSocketStream<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub async fn created(mut self) -> Self {
+    pub(crate) async fn created(mut self) -> Self {
         let event = self.next().await;
         assert_eq!(event["type"], "session.created", "{event}");
         self
     }
 
-    pub async fn send(&mut self, event: Value) {
+    pub(crate) async fn send(&mut self, event: Value) {
         within(self.socket.send(Message::text(event.to_string())))
             .await
             .unwrap();
     }
 
     /// The next event.
-    pub async fn next(&mut self) -> Value {
+    pub(crate) async fn next(&mut self) -> Value {
         loop {
             match within(self.socket.next()).await {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
@@ -134,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// All events up to and including the next of a kind.
-    pub async fn until(&mut self, kind: &str) -> Vec<Value> {
+    pub(crate) async fn until(&mut self, kind: &str) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             let event = self.next().await;
@@ -147,12 +148,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// The next event of a kind.
-    pub async fn wait_for(&mut self, kind: &str) -> Value {
+    pub(crate) async fn wait_for(&mut self, kind: &str) -> Value {
         self.until(kind).await.pop().unwrap()
     }
 
     /// How the server closed the connection, whatever it sends before.
-    pub async fn closed(&mut self) -> Option<CloseFrame> {
+    pub(crate) async fn closed(&mut self) -> Option<CloseFrame> {
         loop {
             match within(self.socket.next()).await {
                 Some(Ok(Message::Close(frame))) => return frame,
@@ -162,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    pub async fn update(&mut self, session: Value) {
+    pub(crate) async fn update(&mut self, session: Value) {
         let mut session = session;
         session["type"] = "realtime".into();
         self.send(json!({ "type": "session.update", "session": session }))
@@ -171,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Says something in writing and asks for an answer.
-    pub async fn ask(&mut self, text: &str) {
+    pub(crate) async fn ask(&mut self, text: &str) {
         self.send(json!({
             "type": "conversation.item.create",
             "item": {
@@ -185,13 +186,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Asks and waits for the answer's `response.done`.
-    pub async fn answer(&mut self, text: &str) -> Value {
+    pub(crate) async fn answer(&mut self, text: &str) -> Value {
         self.ask(text).await;
         self.wait_for("response.done").await
     }
 
     /// Appends 16-bit samples at 24 kHz, in events of 100 ms.
-    pub async fn append(&mut self, samples: &[i16]) {
+    pub(crate) async fn append(&mut self, samples: &[i16]) {
         for piece in samples.chunks(2400) {
             let bytes: Vec<u8> = piece.iter().flat_map(|s| s.to_le_bytes()).collect();
             self.send(json!({ "type": "input_audio_buffer.append", "audio": base64(&bytes) }))
@@ -201,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 /// Status and JSON body of a plain GET.
-pub async fn get(address: SocketAddr, path: &str) -> (u16, Value) {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -213,7 +214,7 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, Value) {
 }
 
 /// Waits, but not for ever.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("nothing happened for a long time")
@@ -221,7 +222,7 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// Something as loud as speech: a tone whose loudness goes up and down four times a
 /// second, 24 kHz.
-pub fn tone(ms: usize) -> Vec<i16> {
+pub(crate) fn tone(ms: usize) -> Vec<i16> {
     (0..ms * 24)
         .map(|n| {
             let t = n as f32 / 24_000.0;
@@ -232,12 +233,12 @@ pub fn tone(ms: usize) -> Vec<i16> {
         .collect()
 }
 
-pub fn silence(ms: usize) -> Vec<i16> {
+pub(crate) fn silence(ms: usize) -> Vec<i16> {
     vec![0; ms * 24]
 }
 
 /// The text of all deltas of a kind.
-pub fn text_of(events: &[Value], kind: &str) -> String {
+pub(crate) fn text_of(events: &[Value], kind: &str) -> String {
     events
         .iter()
         .filter(|event| event["type"] == kind)
@@ -245,17 +246,17 @@ pub fn text_of(events: &[Value], kind: &str) -> String {
         .collect()
 }
 
-pub fn kinds(events: &[Value]) -> Vec<&str> {
+pub(crate) fn kinds(events: &[Value]) -> Vec<&str> {
     events
         .iter()
         .map(|event| event["type"].as_str().unwrap())
         .collect()
 }
 
-pub fn decoded(text: &str) -> Vec<u8> {
+pub(crate) fn decoded(text: &str) -> Vec<u8> {
     BASE64_STANDARD.decode(text).unwrap()
 }
 
-pub fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
