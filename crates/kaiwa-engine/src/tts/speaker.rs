@@ -188,7 +188,7 @@ fn finish(piece: &Piece, rendered: Rendered, rate: u32) -> (Vec<f32>, Vec<Spoken
     };
     pcm.resize(voiced + ms(pause), 0.0);
     let place = |character: usize| {
-        let sample = starts.get(character).or(starts.last()).copied();
+        let sample = starts.get(character).or_else(|| starts.last()).copied();
         sample.unwrap_or_default().saturating_sub(begin).min(voiced)
     };
     let words = piece
