@@ -351,6 +351,7 @@ fn speakable(raw: &str, offset: usize, line_start: bool) -> Clause {
             Some(c) => {
                 if let Some(space) = pending_space.take()
                     && !clause.text.is_empty()
+                    && !matches!(c, '.' | ',' | '!' | '?' | ';' | ':')
                 {
                     clause.text.push(' ');
                     clause.origins.push(offset + space);
@@ -459,7 +460,7 @@ mod tests {
             "Call my_function with 3 * 4 please",
             &["Call my function with 3 * 4 please"],
         );
-        check("That is great 😀👍🏽!", &["That is great !"]);
+        check("That is great 😀👍🏽!", &["That is great!"]);
     }
 
     #[test]

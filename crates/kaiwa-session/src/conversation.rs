@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) spoken: Vec<Spoken>,
     /// The audio of its `output_audio` part.
     pub(crate) voiced: Option<Voiced>,
+    /// Whether the language model is not told of it any more: its context was full.
+    pub(crate) forgotten: bool,
 }
 
 /// Audio of a user.
@@ -187,6 +189,7 @@ impl Entry {
             item,
             spoken: Vec::new(),
             voiced: None,
+            forgotten: false,
         }
     }
 
@@ -299,6 +302,27 @@ impl Voiced {
     }
 }
 
+/// Forgets the older half of what the language model is told; `false` when there is too
+/// little left for that. Halving keeps the model's cache of the rest useful for many turns.
+pub(crate) fn forget_oldest(entries: &mut [Entry]) -> bool {
+    let mut told: Vec<_> = entries
+        .iter_mut()
+        .filter(|entry| !entry.forgotten && !entry.in_progress())
+        .collect();
+    let mut half = told.len() / 2;
+    // The output of a forgotten call would answer nothing.
+    while let Some(entry) = told.get(half)
+        && matches!(entry.item, Item::FunctionCallOutput(_))
+        && half > 0
+    {
+        half += 1;
+    }
+    for entry in &mut told[..half] {
+        entry.forgotten = true;
+    }
+    half > 0
+}
+
 /// A user's message of one piece of audio, as the wire shows it before it is transcribed.
 pub(crate) fn audio_message(id: String) -> Item {
     let mut item = Item::from(kaiwa_protocol::Message::new(
@@ -392,6 +416,21 @@ mod tests {
         assert!(!json(&entry.item).contains("audio\":\""));
         assert!(json(&entry.with_audio()).contains("audio\":\"BwcH"));
         assert!(json(&entry.item).contains(r#""transcript":null"#));
+    }
+
+    #[test]
+    fn the_older_half_is_forgotten_with_the_outputs_of_its_calls() {
+        let mut entries = vec![
+            entry("a"),
+            entry("b"),
+            Entry::plain(Item::function_output("c", "1")),
+            entry("d"),
+        ];
+        let told = |entries: &[Entry]| entries.iter().filter(|e| !e.forgotten).count();
+        assert!(forget_oldest(&mut entries));
+        assert_eq!(told(&entries), 1);
+        assert!(!forget_oldest(&mut entries));
+        assert_eq!(told(&entries), 1);
     }
 
     #[test]

@@ -123,6 +123,11 @@ pub enum PromptToolChoice {
     Function(String),
 }
 
+/// The cause of a failed [`EngineCommand::Generate`] whose prompt did not fit the model's
+/// context. The session forgets the oldest half of the conversation and tries again, unless
+/// the client has disabled truncation.
+pub const PROMPT_TOO_LONG: &str = "engine_invalid_input";
+
 /// What an engine says about a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EngineEvent {
@@ -186,7 +191,7 @@ pub enum EngineEvent {
     Spoken,
     /// The job failed; nothing more comes for it.
     Failed {
-        /// Machine-readable cause, for `error.code`.
+        /// Machine-readable cause, for `error.code`. [`PROMPT_TOO_LONG`] has a meaning.
         code: String,
         /// One plain sentence.
         message: String,

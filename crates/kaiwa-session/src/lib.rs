@@ -50,8 +50,8 @@ mod timer;
 mod vad;
 
 pub use engine::{
-    EngineCommand, EngineEvent, Generate, JobId, PromptCall, PromptMessage, PromptRole, PromptTool,
-    PromptToolChoice, Word,
+    EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptCall, PromptMessage,
+    PromptRole, PromptTool, PromptToolChoice, Word,
 };
 pub use io::{CloseReason, Drain, Input, Millis, Output};
 pub use options::SessionOptions;

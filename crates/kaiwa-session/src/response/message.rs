@@ -52,7 +52,7 @@ struct VoicePart {
 
 /// A clause that is being spoken.
 #[derive(Debug)]
-struct Speaking {
+pub(super) struct Speaking {
     job: JobId,
     /// Taken when its first piece is sent.
     clause: Option<Clause>,
@@ -67,6 +67,23 @@ struct Piece {
     pcm: Vec<f32>,
     rate: u32,
     words: Vec<Word>,
+}
+
+impl Speaking {
+    /// Takes in what the voice says.
+    pub(super) fn hear(&mut self, event: EngineEvent, outbox: &mut Outbox) {
+        match event {
+            // A rate of zero is an engine's mistake: there is no time in such audio.
+            EngineEvent::Speech { pcm, rate, words } if rate > 0 => {
+                self.pieces.push_back(Piece { pcm, rate, words });
+            }
+            EngineEvent::Spoken => {
+                outbox.retire(self.job);
+                self.spoken = true;
+            }
+            _ => {}
+        }
+    }
 }
 
 impl MessagePart {
@@ -107,29 +124,10 @@ impl MessagePart {
         }
     }
 
-    /// Takes in what the voice says, if it is one of this message's jobs.
-    pub(super) fn hear(&mut self, job: JobId, event: &EngineEvent, outbox: &mut Outbox) {
-        let Some(voice) = &mut self.voice else {
-            return;
-        };
-        let Some(speaking) = voice.speaking.iter_mut().find(|s| s.job == job) else {
-            return;
-        };
-        match event {
-            // A rate of zero is an engine's mistake: there is no time in such audio.
-            EngineEvent::Speech { pcm, rate, words } if *rate > 0 => {
-                speaking.pieces.push_back(Piece {
-                    pcm: pcm.clone(),
-                    rate: *rate,
-                    words: words.clone(),
-                });
-            }
-            EngineEvent::Spoken => {
-                outbox.retire(job);
-                speaking.spoken = true;
-            }
-            _ => {}
-        }
+    /// The clause that this job speaks, if it is one of this message.
+    pub(super) fn speaking_mut(&mut self, job: JobId) -> Option<&mut Speaking> {
+        let voice = self.voice.as_mut()?;
+        voice.speaking.iter_mut().find(|s| s.job == job)
     }
 
     /// Sends text and speech that can be sent, and has more spoken. Returns how many

@@ -119,6 +119,11 @@ impl Response {
         self.writing.is_none() && self.written.is_none()
     }
 
+    /// Whether the job writes it and has not written anything yet.
+    pub(crate) fn is_untouched(&self, job: JobId) -> bool {
+        self.writing == Some(job) && self.items == 0
+    }
+
     /// When the listener will have heard all that was sent, if it is played at once.
     pub(crate) fn playback_end(&self) -> Option<Millis> {
         self.first_audio_at.map(|at| at + self.audio_ms)
@@ -177,10 +182,12 @@ impl Response {
                 self.complete_last();
             }
             EngineEvent::Speech { .. } | EngineEvent::Spoken => {
-                for part in &mut self.parts {
-                    if let Part::Message(message) = part {
-                        message.hear(job, &event, outbox);
-                    }
+                let speaker = self.parts.iter_mut().find_map(|part| match part {
+                    Part::Message(message) => message.speaking_mut(job),
+                    Part::Call(_) => None,
+                });
+                if let Some(speaking) = speaker {
+                    speaking.hear(event, outbox);
                 }
             }
             EngineEvent::Failed { code, message } => {

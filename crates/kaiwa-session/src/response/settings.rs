@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kaiwa_audio::Format;
 use kaiwa_protocol::{
     AudioFormat, ConversationChoice, ErrorDetail, MaxOutputTokens, Maybe, Modality, ResponseAudio,
-    ResponseAudioOutput, ResponseParams, Voice,
+    ResponseAudioOutput, ResponseParams, Truncation, Voice,
 };
 
 use crate::{
@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) metadata: Maybe<BTreeMap<String, String>>,
     /// Whether it writes to the default conversation.
     pub(crate) in_conversation: bool,
+    /// Whether the oldest items may be forgotten when the context is full.
+    pub(crate) may_forget: bool,
 }
 
 impl Settings {
@@ -67,6 +69,7 @@ impl Settings {
             speed: output.speed.into_value().map_or(1.0, |n| n.get()) as f32,
             metadata: Maybe::Null,
             in_conversation: true,
+            may_forget: session.truncation.value() != Some(&Truncation::Disabled),
         }
     }
 

@@ -5,8 +5,8 @@ use kaiwa_protocol::{Item, RateLimitsUpdated, ResponseCancel, ResponseCreate, St
 use super::{Applied, Session};
 use crate::{
     Millis,
-    conversation::{Entry, Hearing, Spoken, take_audio},
-    engine::{EngineCommand, EngineEvent, Generate, JobId, PromptRole},
+    conversation::{Entry, Hearing, Spoken, forget_oldest, take_audio},
+    engine::{EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptRole},
     outbox::JobOwner,
     prompt, refusal,
     response::{Ending, Response, Settings},
@@ -90,11 +90,31 @@ impl Session {
         let Some(index) = self.responses.iter().position(|r| r.id == response_id) else {
             return;
         };
+        if let EngineEvent::Failed { code, .. } = &event
+            && code == PROMPT_TOO_LONG
+            && self.forget_for(index, job)
+        {
+            self.outbox.retire(job);
+            self.responses[index].writing = None;
+            return self.write_waiting();
+        }
         let ending =
             self.responses[index].hear(job, event, &mut self.outbox, &mut self.conversation, now);
         if let Some(ending) = ending {
             self.end(index, ending, now);
         }
+    }
+
+    /// The context of a response is too long for the model: forgets half of it. `false` when
+    /// that may not or cannot be done.
+    fn forget_for(&mut self, index: usize, job: JobId) -> bool {
+        let response = &mut self.responses[index];
+        response.is_untouched(job)
+            && response.settings.may_forget
+            && match &mut response.input {
+                Some(input) => forget_oldest(input),
+                None => forget_oldest(self.conversation.entries_mut()),
+            }
     }
 
     /// Lets the model write the responses whose context is complete.
@@ -103,10 +123,11 @@ impl Session {
             if !response.is_waiting() {
                 continue;
             }
-            let context: Vec<&Entry> = match &response.input {
-                Some(input) => input.iter().collect(),
-                None => self.conversation.entries().iter().collect(),
+            let entries = match &response.input {
+                Some(input) => input.as_slice(),
+                None => self.conversation.entries(),
             };
+            let context: Vec<&Entry> = entries.iter().filter(|entry| !entry.forgotten).collect();
             if context.iter().any(|entry| entry.is_pending()) {
                 continue;
             }
@@ -115,7 +136,7 @@ impl Session {
             messages.extend(
                 response
                     .nudge
-                    .take()
+                    .clone()
                     .map(|nudge| prompt::text_message(PromptRole::User, nudge)),
             );
             response.input_audio_ms = context

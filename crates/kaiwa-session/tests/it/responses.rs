@@ -1,6 +1,6 @@
 //! Responses: cancelled, cut short, failed, out of band.
 
-use kaiwa_session::{EngineCommand, EngineEvent, SessionOptions};
+use kaiwa_session::{EngineCommand, EngineEvent, PROMPT_TOO_LONG, SessionOptions};
 use serde_json::json;
 
 use crate::harness::{Harness, answer, failed, generated, speech};
@@ -263,5 +263,55 @@ fn usage_counts_text_and_audio() {
                 "cached_tokens": 8, "cached_tokens_details":
                     {"text_tokens": 8, "audio_tokens": 0, "image_tokens": 0}},
             "output_token_details": {"text_tokens": 1, "audio_tokens": 6}})
+    );
+}
+
+#[test]
+fn a_context_that_is_too_long_is_halved_until_it_fits_and_stays_so() {
+    let mut harness = Harness::new();
+    harness.by_hand = true;
+    for text in ["a", "b", "c", "d", "e"] {
+        harness.client(json!({"type": "conversation.item.create", "item": {
+            "type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}}));
+    }
+    let too_long = || EngineEvent::Failed {
+        code: PROMPT_TOO_LONG.to_owned(),
+        message: "too long".to_owned(),
+    };
+    harness.client(json!({"type": "response.create"}));
+    harness.engine(harness.job("generate"), too_long());
+    harness.engine(harness.job("generate"), too_long());
+    let (writing, command) = harness.jobs.back().expect("it is tried again").clone();
+    assert_eq!(
+        harness.prompt(&command),
+        ["System: Be brief.", "User: d", "User: e"]
+    );
+    for event in answer(&[]) {
+        harness.engine(writing, event);
+    }
+    assert_eq!(
+        harness.last("response.done")["response"]["status"],
+        "completed"
+    );
+    harness.say("f");
+    let (_, command) = harness.jobs.back().expect("the next answer is written");
+    assert_eq!(
+        harness.prompt(command)[1..],
+        ["User: d", "User: e", "User: f"]
+    );
+}
+
+#[test]
+fn a_context_that_is_too_long_fails_the_response_when_truncation_is_disabled() {
+    let mut harness = Harness::updated(json!({"type": "realtime", "truncation": "disabled"}));
+    harness.answers.push_back(vec![EngineEvent::Failed {
+        code: PROMPT_TOO_LONG.to_owned(),
+        message: "too long".to_owned(),
+    }]);
+    harness.say("a");
+    harness.say("b");
+    assert_eq!(
+        harness.sent("response.done")[0]["response"]["status_details"]["error"]["code"],
+        PROMPT_TOO_LONG
     );
 }
