@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 /// faster than this is fast enough for speech.
 const CROWDED: f64 = 3.0;
 
-/// So many tokens are judged together; a single one may just have been unlucky.
+/// So many tokens are judged together; a single one may just have been unlucky. One that
+/// takes longer than all of them may is judged at once.
 pub(super) const JUDGED_TOKENS: u32 = 4;
 
 /// How long one thread works alone after the first crowd. Each crowd that follows
@@ -67,12 +68,12 @@ impl Pace {
         }
         self.tokens += tokens;
         self.seconds += seconds;
-        if self.tokens < JUDGED_TOKENS {
-            return;
-        }
-        if self.seconds > CROWDED * self.alone * f64::from(self.tokens) {
+        let judged = self.tokens.max(JUDGED_TOKENS);
+        if self.seconds > CROWDED * self.alone * f64::from(judged) {
             self.alone_until = Some(now + self.retreat);
             self.retreat = LONGEST_RETREAT.min(self.retreat * 2);
+        } else if self.tokens < JUDGED_TOKENS {
+            return;
         } else {
             self.alone_until = None;
             self.retreat = FIRST_RETREAT;
@@ -116,6 +117,14 @@ mod tests {
             pace.took(2, 1, 9 * MS, now);
         }
         assert_eq!(pace.threads(now), 2);
+    }
+
+    #[test]
+    fn a_token_that_takes_for_ever_is_a_crowd() {
+        let now = Instant::now();
+        let mut pace = pace(now);
+        pace.took(2, 1, 6000 * MS, now);
+        assert_eq!(pace.threads(now), 1);
     }
 
     #[test]
