@@ -25,6 +25,10 @@ use crate::{
 /// Most audio one `input_audio_buffer.append` may hold, in bytes, as the protocol has it.
 const MAX_APPEND: usize = 15 << 20;
 
+/// Bytes of a buffer that are kept for the next event; larger ones, which a few events need,
+/// are given back.
+const KEPT: usize = 256 << 10;
+
 /// How long the client may take for its half of the closing handshake.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -40,7 +44,7 @@ const FRAMES_OF_A_PIECE: usize = 24;
 pub(crate) async fn run(socket: WebSocket, seat: Seat, model: Option<String>) {
     let server = Arc::clone(seat.server());
     let conversation = server.conversation();
-    let span = tracing::info_span!("session", number = conversation);
+    let span = tracing::info_span!("session", number = conversation, id = tracing::field::Empty);
     Driver::start(socket, &server, conversation, model, span.clone())
         .run(server.stopping())
         .instrument(span)
@@ -239,8 +243,14 @@ impl Driver {
         let now = millis_since(self.begun);
         self.heard = Instant::now();
         let (event_id, bytes) = self.audio.next_piece();
+        let mut refused = false;
         for output in self.session.handle(Input::Audio { event_id, bytes }, now) {
+            refused |= matches!(output, Output::Send(ServerEvent::Error(_)));
             self.effects.carry_out(output, now);
+        }
+        if refused {
+            // One refusal answers the event.
+            self.audio.clear();
         }
     }
 
@@ -281,8 +291,7 @@ impl Driver {
                 .refuse(detail.with_param("audio").with_event_id(event_id));
             return;
         }
-        self.audio.bytes.clear();
-        self.audio.given = 0;
+        self.audio.clear();
         match append.decode_into(&mut self.audio.bytes) {
             Ok(_) => self.audio.event_id = append.event_id.map(String::from),
             Err(error) => self.handle(Input::Malformed(error)),
@@ -328,6 +337,9 @@ impl Effects {
     fn carry_out(&mut self, output: Output, now: Millis) {
         match output {
             Output::Send(event) => {
+                if let ServerEvent::SessionCreated(created) = &event {
+                    tracing::Span::current().record("id", created.session.id());
+                }
                 self.turns.sent(&event, now);
                 self.send(&event);
             }
@@ -352,6 +364,8 @@ impl Effects {
     fn send(&mut self, event: &ServerEvent) {
         event.write(&mut self.frame);
         let frame = Bytes::copy_from_slice(&self.frame);
+        self.frame.clear();
+        self.frame.shrink_to(KEPT);
         self.outgoing
             .push(Utf8Bytes::try_from(frame).expect("an event is written as JSON, which is UTF-8"));
     }
@@ -380,6 +394,12 @@ impl Effects {
 impl WaitingAudio {
     fn is_empty(&self) -> bool {
         self.given == self.bytes.len()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+        self.given = 0;
     }
 
     fn next_piece(&mut self) -> (Option<&str>, &[u8]) {

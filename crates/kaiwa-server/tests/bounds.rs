@@ -93,6 +93,27 @@ async fn fifteen_mebibytes_of_audio_fit_into_one_event() {
 }
 
 #[tokio::test]
+async fn audio_the_session_has_no_room_for_is_refused_once() {
+    let mut config = ServerConfig::default();
+    config.session.max_buffer_ms = 1_000;
+    let running = Running::start(Fakes::new().engines(), config).await;
+    let mut client = running.open().await;
+    client
+        .update(json!({ "audio": { "input": { "turn_detection": null } } }))
+        .await;
+    let audio = base64(&vec![0; 48 * 10_000]);
+    client
+        .send(json!({ "type": "input_audio_buffer.append", "event_id": "long", "audio": audio }))
+        .await;
+    client
+        .send(json!({ "type": "input_audio_buffer.clear" }))
+        .await;
+    let error = client.next().await;
+    assert_eq!(error["error"]["event_id"], "long", "{error}");
+    assert_eq!(client.next().await["type"], "input_audio_buffer.cleared");
+}
+
+#[tokio::test]
 async fn a_message_that_is_too_big_ends_only_its_session() {
     let mut config = ServerConfig::default();
     config.max_message_bytes = 64 * 1024;
@@ -166,13 +187,17 @@ struct Gate {
 
 impl Gate {
     fn open(&self) {
-        *self.open.lock().unwrap() = true;
+        *self.open.lock().expect("nothing panics with the gate") = true;
         self.changed.notify_all();
     }
 
     fn wait(&self) {
-        let open = self.open.lock().unwrap();
-        drop(self.changed.wait_while(open, |open| !*open).unwrap());
+        let open = self.open.lock().expect("nothing panics with the gate");
+        drop(
+            self.changed
+                .wait_while(open, |open| !*open)
+                .expect("nothing panics with the gate"),
+        );
     }
 }
 

@@ -21,7 +21,7 @@ fn refusal<T>(result: Result<T, tungstenite::Error>) -> (u16, Value) {
             let body = response.body().as_deref().unwrap_or_default();
             (
                 response.status().as_u16(),
-                serde_json::from_slice(body).unwrap(),
+                serde_json::from_slice(body).expect("a JSON body"),
             )
         }
         Err(other) => panic!("expected an HTTP refusal, got {other}"),

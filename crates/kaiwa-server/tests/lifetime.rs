@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use kaiwa_server::{Server, ServerConfig};
 use serde_json::json;
-use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest};
+use tokio_tungstenite::client_async;
 
 use common::{Client, Running, engines::Fakes, text_of, within};
 
 async fn connect(server: &Server) -> Client<tokio::io::DuplexStream> {
-    let request = "ws://in-process/v1/realtime".into_client_request().unwrap();
-    let (socket, _) = within(client_async(request, server.connect_in_process()))
+    let pipe = server.connect_in_process();
+    let (socket, _) = within(client_async("ws://in-process/v1/realtime", pipe))
         .await
-        .unwrap();
+        .expect("a session");
     Client { socket }.created().await
 }
 
@@ -59,8 +59,7 @@ async fn shutting_down_closes_sessions_and_waits_for_them() {
     running.ended().await;
     assert_eq!(server.sessions(), 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
-    let request = "ws://in-process/v1/realtime".into_client_request().unwrap();
-    let late = client_async(request, server.connect_in_process()).await;
+    let late = client_async("ws://in-process/v1/realtime", server.connect_in_process()).await;
     assert!(late.is_err(), "a stopped server takes no session");
 }
 
