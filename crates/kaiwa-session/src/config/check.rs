@@ -1,22 +1,21 @@
 //! What a configuration may say. Each check names the path to what is wrong.
 
 use kaiwa_protocol::{
-    AudioFormat, AudioInput, AudioOutput, Eagerness, Effort, ErrorDetail, Extra, Include,
-    MaxOutputTokens, Maybe, Modality, NoiseReductionKind, Number, RealtimeSession, Tool,
-    ToolChoice, Tracing, TracingMode, Truncation, TurnDetection, Voice,
+    AudioFormat, AudioInput, AudioOutput, Eagerness, Effort, Extra, Include, MaxOutputTokens,
+    Maybe, Modality, NoiseReductionKind, Number, RealtimeSession, Tool, ToolChoice, Tracing,
+    TracingMode, Truncation, TurnDetection, Voice,
 };
 
 use super::voice_name;
-use crate::refusal::{invalid, missing_parameter, not_one_of, out_of_range, unknown_parameter};
+use crate::refusal::{
+    Refusal, invalid, missing_parameter, not_one_of, out_of_range, unknown_parameter,
+};
 
 /// Most tokens that a client may allow a response.
 const MAX_OUTPUT_TOKENS: u64 = 4096;
 
 /// Checks the session of a `session.update`.
-pub(super) fn check_session(
-    session: &RealtimeSession,
-    voices: &[String],
-) -> Result<(), ErrorDetail> {
+pub(super) fn check_session(session: &RealtimeSession, voices: &[String]) -> Result<(), Refusal> {
     check_known("session", &session.extra)?;
     check_modalities("session", session.output_modalities.as_deref())?;
     check_max_tokens("session", session.max_output_tokens.value())?;
@@ -54,7 +53,7 @@ pub(super) fn check_session(
 pub(crate) fn check_modalities(
     parent: &str,
     modalities: Option<&[Modality]>,
-) -> Result<(), ErrorDetail> {
+) -> Result<(), Refusal> {
     match modalities {
         None | Some([Modality::Audio | Modality::Text]) => Ok(()),
         Some([Modality::Other(text)]) => Err(not_one_of(
@@ -63,7 +62,7 @@ pub(crate) fn check_modalities(
             Modality::KNOWN,
         )),
         Some(several) => Err(invalid(
-            format!("{parent}.output_modalities"),
+            &format!("{parent}.output_modalities"),
             format!(
                 "Invalid modalities: {} were given. Expected either ['audio'] or ['text'].",
                 several.len()
@@ -76,7 +75,7 @@ pub(crate) fn check_modalities(
 pub(crate) fn check_max_tokens(
     parent: &str,
     most: Option<&MaxOutputTokens>,
-) -> Result<(), ErrorDetail> {
+) -> Result<(), Refusal> {
     let given = match most {
         None | Some(MaxOutputTokens::Inf | MaxOutputTokens::Count(1..=MAX_OUTPUT_TOKENS)) => {
             return Ok(());
@@ -92,7 +91,7 @@ pub(crate) fn check_max_tokens(
 }
 
 /// Checks `tools` of `parent`.
-pub(crate) fn check_tools(parent: &str, tools: Option<&[Tool]>) -> Result<(), ErrorDetail> {
+pub(crate) fn check_tools(parent: &str, tools: Option<&[Tool]>) -> Result<(), Refusal> {
     for (index, tool) in tools.into_iter().flatten().enumerate() {
         match tool {
             Tool::Function(function) if function.name.as_deref().unwrap_or_default().is_empty() => {
@@ -112,10 +111,7 @@ pub(crate) fn check_tools(parent: &str, tools: Option<&[Tool]>) -> Result<(), Er
 }
 
 /// Checks `tool_choice` of `parent`.
-pub(crate) fn check_tool_choice(
-    parent: &str,
-    choice: Option<&ToolChoice>,
-) -> Result<(), ErrorDetail> {
+pub(crate) fn check_tool_choice(parent: &str, choice: Option<&ToolChoice>) -> Result<(), Refusal> {
     match choice {
         Some(ToolChoice::Unknown(unknown)) => Err(not_one_of(
             &format!("{parent}.tool_choice"),
@@ -127,7 +123,7 @@ pub(crate) fn check_tool_choice(
 }
 
 /// Checks an audio format.
-pub(crate) fn check_format(param: &str, format: Option<&AudioFormat>) -> Result<(), ErrorDetail> {
+pub(crate) fn check_format(param: &str, format: Option<&AudioFormat>) -> Result<(), Refusal> {
     match format {
         None => Ok(()),
         Some(AudioFormat::Pcm(pcm)) => {
@@ -156,7 +152,7 @@ pub(crate) fn check_voice(
     param: &str,
     voice: Option<&Voice>,
     voices: &[String],
-) -> Result<(), ErrorDetail> {
+) -> Result<(), Refusal> {
     match voice.map(voice_name) {
         Some(name) if !voices.is_empty() && !voices.iter().any(|voice| voice == name) => {
             let voices: Vec<_> = voices.iter().map(String::as_str).collect();
@@ -166,7 +162,7 @@ pub(crate) fn check_voice(
     }
 }
 
-fn check_truncation(truncation: Option<&Truncation>) -> Result<(), ErrorDetail> {
+fn check_truncation(truncation: Option<&Truncation>) -> Result<(), Refusal> {
     match truncation {
         Some(Truncation::Unknown(unknown)) => Err(not_one_of(
             "session.truncation",
@@ -183,7 +179,7 @@ fn check_truncation(truncation: Option<&Truncation>) -> Result<(), ErrorDetail> 
     }
 }
 
-fn check_input(input: &AudioInput) -> Result<(), ErrorDetail> {
+fn check_input(input: &AudioInput) -> Result<(), Refusal> {
     check_known("session.audio.input", &input.extra)?;
     check_format("session.audio.input.format", input.format.value())?;
     if let Some(transcription) = input.transcription.value() {
@@ -238,7 +234,7 @@ fn check_input(input: &AudioInput) -> Result<(), ErrorDetail> {
     }
 }
 
-fn check_output(output: &AudioOutput, voices: &[String]) -> Result<(), ErrorDetail> {
+fn check_output(output: &AudioOutput, voices: &[String]) -> Result<(), Refusal> {
     check_known("session.audio.output", &output.extra)?;
     check_format("session.audio.output.format", output.format.value())?;
     check_voice("session.audio.output.voice", output.voice.value(), voices)?;
@@ -250,12 +246,7 @@ fn check_output(output: &AudioOutput, voices: &[String]) -> Result<(), ErrorDeta
     )
 }
 
-fn check_range(
-    param: &str,
-    value: Option<&Number>,
-    least: f64,
-    most: f64,
-) -> Result<(), ErrorDetail> {
+fn check_range(param: &str, value: Option<&Number>, least: f64, most: f64) -> Result<(), Refusal> {
     match value {
         Some(value) if !(least..=most).contains(&value.get()) => Err(out_of_range(
             param,
@@ -266,7 +257,7 @@ fn check_range(
     }
 }
 
-fn check_known(parent: &str, extra: &Extra) -> Result<(), ErrorDetail> {
+fn check_known(parent: &str, extra: &Extra) -> Result<(), Refusal> {
     match extra.names().next() {
         Some(name) => Err(unknown_parameter(&format!("{parent}.{name}"))),
         None => Ok(()),

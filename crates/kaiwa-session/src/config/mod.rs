@@ -5,15 +5,19 @@ mod check;
 
 use kaiwa_audio::Format;
 use kaiwa_protocol::{
-    AudioFormat, AudioInput, AudioOutput, Eagerness, ErrorDetail, Include, MaxOutputTokens, Maybe,
-    Modality, RealtimeSession, SESSION_OBJECT, SemanticVad, ServerVad, SessionAudio, ToolChoice,
+    AudioFormat, AudioInput, AudioOutput, Eagerness, Include, MaxOutputTokens, Maybe, Modality,
+    RealtimeSession, SESSION_OBJECT, SemanticVad, ServerVad, SessionAudio, ToolChoice,
     TranscriptionConfig, Truncation, TurnDetection, Voice,
 };
 
 pub(crate) use self::check::{
     check_format, check_max_tokens, check_modalities, check_tool_choice, check_tools, check_voice,
 };
-use crate::{Millis, SessionOptions, refusal, vad::TurnParameters};
+use crate::{
+    Millis, SessionOptions,
+    refusal::{self, Refusal},
+    vad::TurnParameters,
+};
 
 /// Probability of speech from which a turn begins, unless told otherwise.
 const DEFAULT_THRESHOLD: f64 = 0.5;
@@ -100,7 +104,7 @@ impl Config {
         &self,
         update: RealtimeSession,
         voice_locked: bool,
-    ) -> Result<Self, ErrorDetail> {
+    ) -> Result<Self, Refusal> {
         check::check_session(&update, &self.voices)?;
         let mut new = self.clone();
         let session = &mut new.session;

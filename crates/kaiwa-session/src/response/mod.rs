@@ -75,7 +75,7 @@ struct Written {
 
 #[derive(Debug)]
 enum Part {
-    Message(MessagePart),
+    Message(Box<MessagePart>),
     Call(CallPart),
 }
 
@@ -132,7 +132,7 @@ impl Response {
     /// The message with this id, if it is being made.
     pub(crate) fn message_mut(&mut self, item_id: &str) -> Option<&mut MessagePart> {
         self.parts.iter_mut().find_map(|part| match part {
-            Part::Message(message) if message.item_id == item_id => Some(message),
+            Part::Message(message) if message.item_id == item_id => Some(&mut **message),
             Part::Message(_) | Part::Call(_) => None,
         })
     }
@@ -244,7 +244,7 @@ impl Response {
             let item_id = outbox.ids.item();
             let message = MessagePart::new(item_id, self.items, &self.settings);
             self.items += 1;
-            self.parts.push_back(Part::Message(message));
+            self.parts.push_back(Part::Message(Box::new(message)));
             return self.write(text, outbox);
         }
         if let Some(Part::Message(message)) = self.parts.back_mut() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kaiwa_audio::Format;
 use kaiwa_protocol::{
-    AudioFormat, ConversationChoice, ErrorDetail, MaxOutputTokens, Maybe, Modality, ResponseAudio,
+    AudioFormat, ConversationChoice, MaxOutputTokens, Maybe, Modality, ResponseAudio,
     ResponseAudioOutput, ResponseParams, Truncation, Voice,
 };
 
@@ -14,7 +14,8 @@ use crate::{
         check_tools, check_voice, voice_name, with_rate,
     },
     engine::{PromptTool, PromptToolChoice},
-    prompt, refusal,
+    prompt,
+    refusal::{self, Refusal},
 };
 
 /// Most pairs of metadata.
@@ -79,7 +80,7 @@ impl Settings {
         config: &Config,
         params: &ResponseParams,
         voice_locked: bool,
-    ) -> Result<Self, ErrorDetail> {
+    ) -> Result<Self, Refusal> {
         let mut settings = Self::of_session(config);
         check_modalities("response", params.output_modalities.as_deref())?;
         check_max_tokens("response", params.max_output_tokens.value())?;
@@ -169,7 +170,7 @@ impl Settings {
     }
 }
 
-fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), ErrorDetail> {
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
     if metadata.len() > MAX_METADATA_PAIRS {
         return Err(refusal::out_of_range(
             "response.metadata",
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
     use crate::SessionOptions;
 
-    fn requested(json: &str, voice_locked: bool) -> Result<Settings, ErrorDetail> {
+    fn requested(json: &str, voice_locked: bool) -> Result<Settings, Refusal> {
         let config = Config::new(&SessionOptions::default(), "sess_1".to_owned());
         let frame = format!(r#"{{"type":"response.create","response":{json}}}"#);
         match ClientEvent::parse(&frame) {

@@ -55,8 +55,8 @@ impl Session {
     /// A turn of the user is over: answers it, unless an answer is still being given.
     pub(super) fn respond_to_turn(&mut self, item_id: String) {
         if let Some(active) = self.active() {
-            let detail = refusal::already_active(&active.id);
-            return self.outbox.refuse(detail, None);
+            let refusal = refusal::already_active(&active.id);
+            return self.outbox.refuse(*refusal, None);
         }
         let settings = Settings::of_session(&self.config);
         let mut response = Response::new(self.outbox.ids.response(), settings);
@@ -234,7 +234,7 @@ impl Session {
                 Item::Reference(reference) => {
                     if self.conversation.entry(&reference.id).is_none() {
                         return Err(refusal::invalid(
-                            format!("{param}.id"),
+                            &format!("{param}.id"),
                             format!(
                                 "Error referring to item: the item with id '{}' does not exist.",
                                 reference.id

@@ -3,7 +3,7 @@
 use kaiwa_protocol::{
     ContentPart, ConversationItemCreate, ConversationItemDelete, ConversationItemDeleted,
     ConversationItemRetrieve, ConversationItemRetrieved, ConversationItemTruncate,
-    ConversationItemTruncated, ErrorDetail, Item, ItemStatus, Maybe, Message, Role, codes,
+    ConversationItemTruncated, Item, ItemStatus, Maybe, Message, Role, codes,
 };
 
 use super::{Applied, Session};
@@ -235,7 +235,7 @@ fn check_image(param: &str, url: &Maybe<String>) -> Applied {
     }
 }
 
-fn check_call_id(param: &str, call_id: &str) -> Result<(), ErrorDetail> {
+fn check_call_id(param: &str, call_id: &str) -> Applied {
     let param = format!("{param}.call_id");
     refusal::check_id(&param, call_id)?;
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
@@ -246,5 +246,5 @@ fn check_call_id(param: &str, call_id: &str) -> Result<(), ErrorDetail> {
         "Invalid '{param}': string does not match pattern. Expected a string that matches the \
          pattern '^[a-zA-Z0-9_-]+$'."
     );
-    Err(refusal::invalid(param, reason))
+    Err(refusal::invalid(&param, reason))
 }

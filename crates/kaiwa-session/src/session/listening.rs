@@ -74,15 +74,7 @@ impl Session {
         let most = self.options.max_buffer_ms * if detected { 2 } else { 1 };
         let appended = (bytes.len() / self.buffer.bytes_per_ms()) as f64;
         if self.buffer.ms() + appended > most as f64 {
-            return Err(ErrorDetail::invalid_request(
-                "input_audio_buffer_full",
-                format!(
-                    "Error appending to input audio buffer: it holds {:.0}ms of audio and \
-                     {appended:.0}ms more would exceed its limit of {most}ms. Commit or clear it.",
-                    self.buffer.ms()
-                ),
-            )
-            .with_param("audio"));
+            return Err(refusal::buffer_full(self.buffer.ms(), appended, most));
         }
         self.buffer.push(bytes);
         if detected {
@@ -131,7 +123,7 @@ impl Session {
             EngineEvent::Failed { code, message } => {
                 // Without it the session is deaf, which would be worse unsaid.
                 let reason = format!("Turn detection failed: {message}");
-                let detail = ErrorDetail::server_error(&code, &*reason);
+                let detail = ErrorDetail::server_error(&code, reason);
                 self.outbox.refuse(detail, None);
                 return self.close(1011, "turn detection failed");
             }

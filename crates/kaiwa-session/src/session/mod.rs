@@ -18,12 +18,12 @@ use crate::{
     input_buffer::InputBuffer,
     io::{Drain, Input},
     outbox::{JobOwner, Outbox},
-    refusal::{self, MAX_EVENT_ID_CHARS},
+    refusal::{self, MAX_EVENT_ID_CHARS, Refusal},
     response::Response,
 };
 
 /// Result of a client's event: applied, or refused.
-type Applied = Result<(), ErrorDetail>;
+type Applied = Result<(), Refusal>;
 
 /// The server's side of a Realtime session.
 ///
@@ -128,8 +128,8 @@ impl Session {
         if now >= self.expires_at {
             let minutes = self.options.max_session_ms / 60_000;
             let message = format!("Your session hit the maximum duration of {minutes} minutes.");
-            let detail = ErrorDetail::invalid_request(codes::SESSION_EXPIRED, &*message);
-            self.outbox.refuse(detail, None);
+            let refusal = refusal::refuse(codes::SESSION_EXPIRED, &*message, None);
+            self.outbox.refuse(*refusal, None);
             self.close(1001, &message);
         } else if self.idle_at.is_some_and(|at| now >= at) {
             self.idle_at = None;
@@ -141,8 +141,8 @@ impl Session {
         let event_id = event.event_id().map(str::to_owned);
         let length = event_id.as_ref().map_or(0, |id| id.chars().count());
         if length > MAX_EVENT_ID_CHARS {
-            let detail = refusal::too_long("event_id", MAX_EVENT_ID_CHARS, length);
-            self.outbox.refuse(detail, event_id.as_deref());
+            let refusal = refusal::too_long("event_id", MAX_EVENT_ID_CHARS, length);
+            self.outbox.refuse(*refusal, event_id.as_deref());
             return;
         }
         let applied = match event {
@@ -223,8 +223,8 @@ impl Session {
     }
 
     fn answer(&mut self, applied: Applied, event_id: Option<&str>) {
-        if let Err(detail) = applied {
-            self.outbox.refuse(detail, event_id);
+        if let Err(refusal) = applied {
+            self.outbox.refuse(*refusal, event_id);
         }
     }
 
