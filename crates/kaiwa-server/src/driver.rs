@@ -36,9 +36,13 @@ const CLOSING: Duration = Duration::from_secs(3);
 /// Even, so that no 16-bit sample is cut.
 const PIECE: usize = 4800;
 
-/// Frames the detector must have room for before the session gets another piece. A piece
-/// holds 18.75 frames at most; what the session held back adds one or two.
-const FRAMES_OF_A_PIECE: usize = 24;
+/// Frames (32 ms each) the detector may have before it when the session gets another piece,
+/// which holds up to 19. A session gives out 64 and keeps what is beyond, until it is full
+/// and refuses more; this stays below, so that it is the client that waits.
+///
+/// The detector needs 0.4 ms for a frame. Only clients that send faster than real time get
+/// here, and any client if the detector hangs.
+const FRAMES_AHEAD: usize = 40;
 
 /// Runs a session until one side closes it.
 pub(crate) async fn run(socket: WebSocket, seat: Seat, model: Option<String>) {
@@ -174,7 +178,7 @@ impl Driver {
         let takes_results = outgoing.is_clear();
         let takes_text = takes_results && !jobs.voice_is_behind();
         let has_audio = !self.audio.is_empty();
-        let has_room = jobs.room_for_frames() >= FRAMES_OF_A_PIECE;
+        let has_room = jobs.frames_waiting() <= FRAMES_AHEAD;
         let takes_frames = !has_audio && !outgoing.is_flooded();
         let stall = outgoing.stall_deadline();
         let timer = self

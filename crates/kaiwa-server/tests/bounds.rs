@@ -255,6 +255,29 @@ async fn a_client_faster_than_the_detector_waits_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn detection_may_be_switched_while_frames_are_waiting() {
+    let gate = Arc::new(Gate::default());
+    let running = Running::start(gated(&gate), ServerConfig::default()).await;
+    let mut client = running.open().await;
+    client.append(&silence(1_000)).await;
+    client
+        .update(json!({ "audio": { "input": { "turn_detection": null } } }))
+        .await;
+    client.append(&silence(10_000)).await;
+    client
+        .update(json!({ "audio": { "input": { "turn_detection": { "type": "server_vad" } } } }))
+        .await;
+    // Another stream begins, with everything that is in the buffer.
+    client.append(&silence(100)).await;
+    client.send(json!({ "type": "marker" })).await;
+    let error = client.next().await;
+    assert_eq!(error["error"]["param"], "type", "{error}");
+    gate.open();
+    let done = client.answer("still there?").await;
+    assert_eq!(done["response"]["status"], "completed");
+}
+
+#[tokio::test]
 async fn a_detector_that_hangs_closes_the_session_with_a_reason() {
     let gate = Arc::new(Gate::default());
     let mut config = ServerConfig::default();

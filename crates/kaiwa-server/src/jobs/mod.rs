@@ -18,12 +18,11 @@ use crate::engines::Engines;
 
 pub(crate) use self::{pool::Pool, work::JobResult};
 
-/// Frames of audio (32 ms each) that may wait for the detector: 2 s, as many as a session
-/// gives out at once.
+/// Frames of audio (32 ms each) that may wait for the detector.
 ///
-/// The detector needs 0.4 ms for a frame, so this is reached by clients that send faster
-/// than real time, whose socket is then left unread, or by a detector that hangs.
-pub(crate) const MAX_FRAMES_WAITING: usize = 64;
+/// A session gives out at most 64 frames of a stream. Twice that leaves room for a second
+/// stream, which begins when audio is committed or detection is switched.
+const MAX_FRAMES_WAITING: usize = 128;
 
 /// Results of one kind that may wait for the session. A worker that has more to say waits.
 const MAX_RESULTS_WAITING: usize = 16;
@@ -188,9 +187,9 @@ impl Jobs {
         self.frames_waiting = self.frames_waiting.saturating_sub(1);
     }
 
-    /// How many more frames the detector's queue takes.
-    pub(crate) fn room_for_frames(&self) -> usize {
-        MAX_FRAMES_WAITING.saturating_sub(self.frames_waiting)
+    /// How many frames the detector has not judged yet.
+    pub(crate) fn frames_waiting(&self) -> usize {
+        self.frames_waiting
     }
 
     /// Whether the voice is so far behind that the language model has to wait.
