@@ -1,6 +1,8 @@
 //! The input buffer, turn detection and transcription.
 
-use kaiwa_session::{EngineCommand, SessionOptions, Timer};
+use std::collections::BTreeSet;
+
+use kaiwa_session::{EngineCommand, EngineEvent, Input, Output, SessionOptions, Timer};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, failed};
@@ -245,7 +247,7 @@ fn g711_is_heard_as_well() {
     let mut harness = Harness::updated(json!({"type": "realtime", "audio": {"input": {
         "format": {"type": "audio/pcmu"}, "turn_detection": null}}}));
     harness.by_hand = true;
-    let input = kaiwa_session::Input::Audio {
+    let input = Input::Audio {
         event_id: None,
         bytes: &[0xFF; 8 * 250],
     };
@@ -261,7 +263,7 @@ fn g711_is_heard_as_well() {
 fn a_long_append_is_judged_in_portions() {
     let mut harness = Harness::new();
     let bytes = vec![0; 48 * 10_000];
-    let input = kaiwa_session::Input::Audio {
+    let input = Input::Audio {
         event_id: None,
         bytes: &bytes,
     };
@@ -306,7 +308,7 @@ fn a_broken_detector_ends_the_session() {
     let mut harness = Harness::new();
     harness.by_hand = true;
     let bytes = [0; 48 * 100];
-    let input = kaiwa_session::Input::Audio {
+    let input = Input::Audio {
         event_id: None,
         bytes: &bytes,
     };
@@ -314,7 +316,7 @@ fn a_broken_detector_ends_the_session() {
         .session
         .handle(input, 0)
         .find_map(|output| match output {
-            kaiwa_session::Output::Run(job, _) => Some(job),
+            Output::Run(job, _) => Some(job),
             _ => None,
         })
         .expect("frames are judged");
@@ -350,4 +352,39 @@ fn speech_stops_the_idle_clock() {
         harness.session.next_timeout().map(|(_, timer)| timer),
         Some(Timer::Expiry)
     );
+}
+
+#[test]
+fn late_judgements_of_audio_that_was_cleared_change_nothing() {
+    let mut harness = Harness::new();
+    let second = [0; 48 * 1000];
+    let append = |harness: &mut Harness| {
+        let input = Input::Audio {
+            event_id: None,
+            bytes: &second,
+        };
+        let jobs: BTreeSet<_> = harness
+            .session
+            .handle(input, 0)
+            .filter_map(|output| match output {
+                Output::Run(job, EngineCommand::Detect { .. }) => Some(job),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(jobs.len(), 1, "all frames belong to one stream");
+        jobs.into_iter().next().expect("there is one")
+    };
+    let old = append(&mut harness);
+    harness.client(json!({"type": "input_audio_buffer.clear"}));
+    let new = append(&mut harness);
+    assert_ne!(old, new);
+    for _ in 0..10 {
+        harness.engine(old, EngineEvent::Voice { probability: 0.9 });
+    }
+    assert!(harness.sent("input_audio_buffer.speech_started").is_empty());
+    for _ in 0..10 {
+        harness.engine(new, EngineEvent::Voice { probability: 0.9 });
+    }
+    let start = &harness.last("input_audio_buffer.speech_started")["audio_start_ms"];
+    assert_eq!(start, 1000);
 }
