@@ -39,7 +39,10 @@ impl Breakdown {
         let transcribed = timings.transcribed.unwrap_or_default().max(0);
         let stt_ms = step(Some(transcribed), 0);
         let llm_first_clause_ms = step(timings.first_clause, transcribed);
-        let tts_first_chunk_ms = step(timings.first_speech, timings.first_clause.unwrap_or(transcribed));
+        let tts_first_chunk_ms = step(
+            timings.first_speech,
+            timings.first_clause.unwrap_or(transcribed),
+        );
         let known = endpoint_ms + stt_ms + llm_first_clause_ms + tts_first_chunk_ms;
         Some(Self {
             endpoint_ms,
@@ -99,7 +102,12 @@ mod tests {
         timings.first_speech = Some(600);
         let steps = Breakdown::new(&latency, Some(&timings)).unwrap();
         assert_eq!(
-            (steps.endpoint_ms, steps.stt_ms, steps.llm_first_clause_ms, steps.tts_first_chunk_ms),
+            (
+                steps.endpoint_ms,
+                steps.stt_ms,
+                steps.llm_first_clause_ms,
+                steps.tts_first_chunk_ms
+            ),
             (200, 250, 200, 150)
         );
         assert_eq!(steps.delivery_ms, 100);

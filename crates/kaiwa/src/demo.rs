@@ -57,8 +57,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
         .pace(Pace::RealTime)
         .build()?;
     note("A conversation with the server inside this process. Nothing leaves this machine.");
-    let (conversation, handle) =
-        Conversation::start(link, card, ConversationConfig::default());
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
     let stopping = handle.clone();
     let mut director = Director {
         cut_in,
@@ -78,9 +77,17 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
             director.direct(moment)
         },
     );
-    let outcome = tokio::time::timeout(LONGEST, following).await.map_err(|_| {
-        Exit::new(Code::Failure, format!("the conversation did not end within {} s", LONGEST.as_secs()))
-    })??;
+    let outcome = tokio::time::timeout(LONGEST, following)
+        .await
+        .map_err(|_| {
+            Exit::new(
+                Code::Failure,
+                format!(
+                    "the conversation did not end within {} s",
+                    LONGEST.as_secs()
+                ),
+            )
+        })??;
     renderer.finish()?;
     outcome.into_result()?;
     report(&director, &turns).await?;
@@ -136,9 +143,8 @@ impl Director {
                 // The last turn is typed; then there is nothing more to wait for.
                 self.mic = None;
                 if let Some(handle) = self.handle.take() {
-                    handle
-                        .say_next(TYPED)
-                        .map_err(|error| Exit::new(Code::Failure, error))?;
+                    let typed = handle.say_next(TYPED).and_then(|()| handle.finish());
+                    typed.map_err(|error| Exit::new(Code::Failure, error))?;
                 }
             }
             _ => {}

@@ -55,7 +55,10 @@ fn scripted(script: Option<&Path>) -> Result<Engines, Exit> {
 
 fn local(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
     if arguments.script.is_some() {
-        return Err(Exit::new(Code::Usage, "--script plays only with --engine scripted"));
+        return Err(Exit::new(
+            Code::Usage,
+            "--script plays only with --engine scripted",
+        ));
     }
     let store = Store::open_default()?;
     let mut needed = vec![VOICE_ACTIVITY, arguments.stt.as_str(), VOICE];
@@ -118,16 +121,12 @@ fn language_model(
         let file = &store.manifest().model(name)?.files[0].name;
         store.path(name, file)?
     };
-    let llama = Llama::load(&path, budget.clone(), LlamaOptions::default())?;
+    let llama = Llama::load(&path, budget, LlamaOptions::default())?;
     Ok(Arc::new(llama))
 }
 
 #[cfg(not(feature = "llama"))]
-fn language_model(
-    _: &Store,
-    _: &str,
-    _: &ComputeBudget,
-) -> Result<Arc<dyn LanguageModel>, Exit> {
+fn language_model(_: &Store, _: &str, _: &ComputeBudget) -> Result<Arc<dyn LanguageModel>, Exit> {
     Err(built_without("a language model", "llama"))
 }
 
@@ -139,11 +138,11 @@ pub(crate) fn synthesizer(
 ) -> Result<Arc<dyn Synthesizer>, Exit> {
     use kaiwa_engine::tts::{Hibari, LocalVoices, Piper};
 
-    let english = store.dir(VOICE)?;
-    let mut local = LocalVoices::new(Hibari::load(&english, budget.clone())?);
+    let hibari = Hibari::load(&store.dir(VOICE)?, budget)?;
+    let english = hibari.english();
+    let mut local = LocalVoices::new(hibari);
     if voices.contains(&USER_VOICE) {
-        let piper = Piper::load(&store.dir(USER_VOICE)?, &english, budget.clone())?;
-        local = local.with_piper("joe", piper);
+        local = local.with(Piper::load(&store.dir(USER_VOICE)?, english, budget)?);
     }
     Ok(Arc::new(local))
 }
@@ -169,10 +168,11 @@ fn has_role(store: &Store, name: &str, role: ModelRole, flag: &str) -> Result<()
         .filter(|model| model.role == role)
         .map(|model| model.name.as_str())
         .collect::<Vec<_>>();
-    Err(
-        Exit::new(Code::Usage, format!("{name} is for {}, not for {role}", model.role))
-            .with_hint(format!("{flag} takes {}", fitting.join(" or "))),
+    Err(Exit::new(
+        Code::Usage,
+        format!("{name} is for {}, not for {role}", model.role),
     )
+    .with_hint(format!("{flag} takes {}", fitting.join(" or "))))
 }
 
 #[cfg(not(all(feature = "llama", feature = "tts", feature = "whisper")))]

@@ -59,16 +59,24 @@ fn allowed(plan: &Plan) -> Result<bool, Exit> {
         .iter()
         .map(|planned| planned.name.as_str())
         .collect::<Vec<_>>();
-    Err(
-        Exit::new(Code::Models, "models are missing, and nobody is here to ask")
-            .with_hint(format!("run \"kaiwa models pull {}\" first, or add --yes", names.join(" "))),
+    Err(Exit::new(
+        Code::Models,
+        "models are missing, and nobody is here to ask",
     )
+    .with_hint(format!(
+        "run \"kaiwa models pull {}\" first, or add --yes",
+        names.join(" ")
+    )))
 }
 
 /// Fetches one model with a progress bar (on a terminal) or a line per file.
 fn pull(store: &Store, model: &str, cancel: &Cancel) -> Result<(), Exit> {
     let mut display = Display::default();
-    let result = store.pull(model, &mut |progress| display.show(model, &progress), cancel);
+    let result = store.pull(
+        model,
+        &mut |progress| display.show(model, &progress),
+        cancel,
+    );
     display.clear();
     result?;
     output::note(format_args!("  {model}: ready"));
@@ -114,7 +122,10 @@ impl Display {
             // where none is left the error says so. Wrong bytes are never ordinary.
             Progress::Refused { file, error } => {
                 self.clear();
-                if matches!(error, ModelError::WrongHash { .. } | ModelError::WrongSize { .. }) {
+                if matches!(
+                    error,
+                    ModelError::WrongHash { .. } | ModelError::WrongSize { .. }
+                ) {
                     output::note(format_args!("  {model}/{file}: refused, {error}"));
                 } else {
                     tracing::debug!(%error, file, "source refused");

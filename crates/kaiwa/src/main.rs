@@ -30,7 +30,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Quiet unless asked: RUST_LOG=info (or debug) tells what goes on inside.
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
         .with_writer(std::io::stderr)
         .init();
     let result = match cli.command {

@@ -80,8 +80,11 @@ fn verify(store: &Store, names: &[String]) -> Result<(), Exit> {
         }
     }
     if bad > 0 {
-        return Err(Exit::new(Code::Models, format!("{bad} files are not as they should be"))
-            .with_hint("run \"kaiwa models pull NAME\" to fetch them again"));
+        return Err(Exit::new(
+            Code::Models,
+            format!("{bad} files are not as they should be"),
+        )
+        .with_hint("run \"kaiwa models pull NAME\" to fetch them again"));
     }
     Ok(())
 }

@@ -18,10 +18,15 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
         None => Keys::any(),
     };
     // Binding comes before loading: a taken port is said at once, not after ten seconds.
-    let listener = TcpListener::bind(&arguments.listen).await.map_err(|error| {
-        Exit::new(Code::Connection, format!("cannot listen on {}: {error}", arguments.listen))
+    let listener = TcpListener::bind(&arguments.listen)
+        .await
+        .map_err(|error| {
+            Exit::new(
+                Code::Connection,
+                format!("cannot listen on {}: {error}", arguments.listen),
+            )
             .with_hint("choose another address with --listen HOST:PORT")
-    })?;
+        })?;
     let address = listener
         .local_addr()
         .map_err(|error| Exit::new(Code::Connection, error))?;
@@ -49,8 +54,11 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
 
 fn keys(name: &str) -> Result<Keys, Exit> {
     let value = env::var(name).map_err(|_| {
-        Exit::new(Code::Usage, format!("the environment variable {name} is not set"))
-            .with_hint("--keys-env names a variable that holds keys separated by commas")
+        Exit::new(
+            Code::Usage,
+            format!("the environment variable {name} is not set"),
+        )
+        .with_hint("--keys-env names a variable that holds keys separated by commas")
     })?;
     let keys = value
         .split(',')

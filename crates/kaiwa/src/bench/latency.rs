@@ -63,9 +63,16 @@ struct Turn {
 
 pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
     let pauses = PauseMap::read(&arguments.speech)?;
-    let chosen = choose(speech::clips(&arguments.speech)?, &pauses, arguments.utterances);
+    let chosen = choose(
+        speech::clips(&arguments.speech)?,
+        &pauses,
+        arguments.utterances,
+    );
     if chosen.is_empty() {
-        return Err(Exit::new(Code::Input, "no recording fits: none is English, of 1 to 8 s, without a pause"));
+        return Err(Exit::new(
+            Code::Input,
+            "no recording fits: none is English, of 1 to 8 s, without a pause",
+        ));
     }
     let names = engine_names(&arguments)?;
     let threads = arguments.engines.threads.map_or_else(
@@ -94,7 +101,12 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
         }
     }
     let of = |pick: fn(&Breakdown) -> u64| {
-        Distribution::of(turns.iter().filter(|turn| !turn.cut_off).map(|turn| pick(&turn.steps)))
+        Distribution::of(
+            turns
+                .iter()
+                .filter(|turn| !turn.cut_off)
+                .map(|turn| pick(&turn.steps)),
+        )
     };
     let report = Report {
         threads,
@@ -116,7 +128,8 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
 
 fn print(report: &Report, json: bool) -> Result<(), Exit> {
     if json {
-        let json = serde_json::to_string(report).map_err(|error| Exit::new(Code::Failure, error))?;
+        let json =
+            serde_json::to_string(report).map_err(|error| Exit::new(Code::Failure, error))?;
         return line(json);
     }
     line(format_args!(
@@ -182,7 +195,9 @@ async fn ask(
     config.speech_end = SpeechEnd::Known(vec![end_ms]);
     let link = talk::link(server).await?;
     let (mut conversation, handle) = Conversation::start(link, card, config);
-    handle.finish().map_err(|error| Exit::new(Code::Failure, error))?;
+    handle
+        .finish()
+        .map_err(|error| Exit::new(Code::Failure, error))?;
     let measured = async {
         let mut answer = None;
         while let Some(moment) = conversation.next().await {
@@ -205,11 +220,13 @@ async fn ask(
     // The server reports a turn when its response has ended, which stopping brings about.
     let timings = log.turn(&latency.response).await;
     let cut_off = latency.decided_ms + CUT_OFF_MS < end_ms;
-    Ok(Breakdown::new(&latency, timings.as_ref()).map(|steps| Turn {
-        file: file(clip),
-        cut_off,
-        steps,
-    }))
+    Ok(
+        Breakdown::new(&latency, timings.as_ref()).map(|steps| Turn {
+            file: file(clip),
+            cut_off,
+            steps,
+        }),
+    )
 }
 
 fn file(clip: &Clip) -> String {
@@ -223,7 +240,12 @@ fn engine_names(arguments: &LatencyArgs) -> Result<Vec<String>, Exit> {
         return Ok(vec!["scripted".to_owned()]);
     }
     let store = Store::open_default()?;
-    let names = ["silero-vad", &arguments.engines.stt, &arguments.engines.llm, "hibari"];
+    let names = [
+        "silero-vad",
+        &arguments.engines.stt,
+        &arguments.engines.llm,
+        "hibari",
+    ];
     Ok(names
         .into_iter()
         .map(|name| match store.manifest().model(name) {

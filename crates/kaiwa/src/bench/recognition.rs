@@ -79,7 +79,8 @@ pub(crate) fn run(arguments: &WerArgs) -> Result<(), Exit> {
         None => measure(arguments, &clips)?,
     };
     if arguments.json {
-        let json = serde_json::to_string(&reports).map_err(|error| Exit::new(Code::Failure, error))?;
+        let json =
+            serde_json::to_string(&reports).map_err(|error| Exit::new(Code::Failure, error))?;
         return line(json);
     }
     for report in &reports {
@@ -135,7 +136,9 @@ fn transcribe(engine: &dyn Transcriber, audio: &[f32]) -> Result<String, Exit> {
         ..SttOptions::default()
     };
     let proceed = &mut |_: kaiwa_engine::SttDelta<'_>| ControlFlow::Continue(());
-    Ok(engine.transcribe(audio, &options, &Cancel::new(), proceed)?.text)
+    Ok(engine
+        .transcribe(audio, &options, &Cancel::new(), proceed)?
+        .text)
 }
 
 fn name(clip: &Clip) -> String {
@@ -159,8 +162,8 @@ fn score(
             continue;
         };
         let (errors, words) = word_errors(
-            &normalize::english(&clip.text),
-            &normalize::english(&hypothesis.text),
+            &normalize::text(&clip.text, &clip.language),
+            &normalize::text(&hypothesis.text, &clip.language),
         );
         let set = sets.entry(clip.set.clone()).or_default();
         set.utterances += 1;

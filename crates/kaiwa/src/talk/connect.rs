@@ -36,7 +36,12 @@ pub(crate) async fn load(
 ) -> Result<Engines, Exit> {
     tokio::task::spawn_blocking(move || engines::load(&arguments, extra))
         .await
-        .map_err(|error| Exit::new(Code::Failure, format!("loading the engines failed: {error}")))?
+        .map_err(|error| {
+            Exit::new(
+                Code::Failure,
+                format!("loading the engines failed: {error}"),
+            )
+        })?
 }
 
 /// Starts a server in this process and connects to it over an in-memory pipe.

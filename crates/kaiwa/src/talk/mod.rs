@@ -11,11 +11,11 @@ use kaiwa_client::{
     Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Pace, SoundCard,
 };
 
+use self::plan::{Plan, Typing};
 pub(crate) use self::{
     connect::{embedded, link, load},
     render::{Format, Renderer},
 };
-use self::plan::{Plan, Typing};
 use crate::{
     cli::TalkArgs,
     exit::{Code, Exit},
@@ -50,13 +50,22 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     match plan.typing {
         Typing::Given(turns) => {
             for turn in turns {
-                handle.say_next(turn).map_err(|error| Exit::new(Code::Input, error))?;
+                handle
+                    .say_next(turn)
+                    .map_err(|error| Exit::new(Code::Input, error))?;
             }
-            drop(handle);
+            handle
+                .finish()
+                .map_err(|error| Exit::new(Code::Failure, error))?;
         }
         Typing::Lines { interrupt } => typed::read_lines(handle, interrupt),
     }
-    let outcome = follow(conversation, || stopping.stop(), |moment| renderer.show(moment)).await?;
+    let outcome = follow(
+        conversation,
+        || stopping.stop(),
+        |moment| renderer.show(moment),
+    )
+    .await?;
     renderer.finish()?;
     outcome.into_result()
 }
@@ -134,7 +143,11 @@ pub(crate) async fn follow(
 }
 
 fn card(plan: &mut Plan) -> Result<impl SoundCard + use<>, Exit> {
-    let pace = if plan.fast { Pace::Fast } else { Pace::RealTime };
+    let pace = if plan.fast {
+        Pace::Fast
+    } else {
+        Pace::RealTime
+    };
     let card = FileCard::builder()
         .mic(plan.mic())
         .speaker(plan.speaker()?)

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kaiwa_client::{CardError, CardErrorKind, Endpoint, Mic, OutputMode, Speaker, Turn};
 use kaiwa_audio::Clip;
+use kaiwa_client::{CardError, CardErrorKind, Endpoint, Mic, OutputMode, Speaker, Turn};
 
 use crate::{
     cli::{self, EngineKind, TalkArgs},
@@ -46,7 +46,9 @@ pub(super) enum Target {
 pub(super) enum Typing {
     Given(Vec<String>),
     /// Lines of stdin; a person at a terminal interrupts, a pipe waits for its turn.
-    Lines { interrupt: bool },
+    Lines {
+        interrupt: bool,
+    },
 }
 
 enum Hearing {
@@ -78,8 +80,10 @@ impl Plan {
             None => Speaking::Nothing,
         };
         if let Some(text) = arguments.text.iter().find(|text| text.trim().is_empty()) {
-            return Err(Exit::new(Code::Input, format!("the typed turn {text:?} is empty"))
-                .with_hint("--text takes what you want to say"));
+            return Err(
+                Exit::new(Code::Input, format!("the typed turn {text:?} is empty"))
+                    .with_hint("--text takes what you want to say"),
+            );
         }
         let spoken = !matches!(hearing, Hearing::Nothing);
         // Typed questions whose answers nobody hears are answered in writing.
@@ -93,7 +97,11 @@ impl Plan {
         });
         Ok(Self {
             target: target(arguments)?,
-            instructions: arguments.instructions.as_deref().map(instructions).transpose()?,
+            instructions: arguments
+                .instructions
+                .as_deref()
+                .map(instructions)
+                .transpose()?,
             turn: match arguments.turn {
                 cli::Turn::Server => Turn::default(),
                 cli::Turn::None => Turn::None,
@@ -142,8 +150,11 @@ fn is_dash(path: &Path) -> bool {
 
 fn open(path: &Path) -> Result<Clip, Exit> {
     Clip::open(path).map_err(|error| {
-        Exit::new(Code::Input, format!("cannot use {}: {error}", path.display()))
-            .with_hint("--input takes a WAV or FLAC file, or - for raw PCM on stdin")
+        Exit::new(
+            Code::Input,
+            format!("cannot use {}: {error}", path.display()),
+        )
+        .with_hint("--input takes a WAV or FLAC file, or - for raw PCM on stdin")
     })
 }
 
@@ -152,7 +163,10 @@ fn instructions(argument: &str) -> Result<String, Exit> {
         return Ok(argument.to_owned());
     };
     fs::read_to_string(path).map_err(|error| {
-        Exit::new(Code::Input, format!("cannot read the instructions {path}: {error}"))
+        Exit::new(
+            Code::Input,
+            format!("cannot read the instructions {path}: {error}"),
+        )
     })
 }
 
@@ -170,8 +184,11 @@ fn target(arguments: &TalkArgs) -> Result<Target, Exit> {
     let scripted = arguments.engines.engine == EngineKind::Scripted;
     let url = match &arguments.url {
         Some(url) if scripted => {
-            return Err(Exit::new(Code::Usage, format!("--engine scripted is of the embedded server, --url {url} names another"))
-                .with_hint("leave one of them out"));
+            return Err(Exit::new(
+                Code::Usage,
+                format!("--engine scripted is of the embedded server, --url {url} names another"),
+            )
+            .with_hint("leave one of them out"));
         }
         Some(url) => url.clone(),
         None if key.is_some() && !arguments.local && !scripted => OPENAI.to_owned(),

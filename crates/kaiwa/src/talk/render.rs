@@ -44,16 +44,6 @@ impl Renderer {
         }
     }
 
-    #[cfg(test)]
-    fn into(out: Box<dyn Write>, format: Format, live: bool) -> Self {
-        Self {
-            format,
-            out,
-            live,
-            open: None,
-        }
-    }
-
     /// Writes one event.
     pub(crate) fn show(&mut self, moment: &Moment) -> Result<(), Exit> {
         let written = match self.format {
@@ -142,6 +132,9 @@ fn broken(error: io::Error) -> Exit {
     match error.kind() {
         // `kaiwa talk | head` is no failure.
         io::ErrorKind::BrokenPipe => std::process::exit(0),
-        _ => Exit::new(Code::Output, format!("the transcript cannot be written: {error}")),
+        _ => Exit::new(
+            Code::Output,
+            format!("the transcript cannot be written: {error}"),
+        ),
     }
 }

@@ -7,7 +7,7 @@ use kaiwa_client::{Handle, HandleError};
 use crate::output;
 
 /// Reads lines in a thread of their own, because a read of stdin cannot be abandoned.
-/// Dropping the handle at the end of the input lets the conversation end.
+/// The end of the input lets the conversation end.
 pub(super) fn read_lines(handle: Handle, interrupt: bool) {
     thread::spawn(move || {
         for line in io::stdin().lines() {
@@ -15,7 +15,7 @@ pub(super) fn read_lines(handle: Handle, interrupt: bool) {
                 Ok(line) => line,
                 Err(error) => {
                     output::note(format_args!("kaiwa: stdin cannot be read: {error}"));
-                    return;
+                    break;
                 }
             };
             if line.trim().is_empty() {
@@ -32,5 +32,7 @@ pub(super) fn read_lines(handle: Handle, interrupt: bool) {
                 Err(error) => output::note(format_args!("kaiwa: {error}")),
             }
         }
+        // A conversation that has ended already needs no end.
+        handle.finish().ok();
     });
 }

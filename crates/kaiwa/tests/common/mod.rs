@@ -1,0 +1,161 @@
+//! Runs the binary the way a person would, on scripted engines.
+#![expect(
+    unreachable_pub,
+    reason = "shared by test files, each a crate of its own"
+)]
+#![allow(dead_code, reason = "not every test file needs all of it")]
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use kaiwa_audio::{Clip, WavWriter};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder of its own, and the binary in it.
+pub struct Bench {
+    pub folder: TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// A command that knows no key, no endpoint and no models of whoever runs the tests.
+    pub fn kaiwa(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kaiwa"));
+        command
+            .current_dir(self.folder.path())
+            .env_remove("OPENAI_API_KEY")
+            .env_remove("KAIWA_URL")
+            .env_remove("KAIWA_MODELS")
+            .env_remove("RUST_LOG")
+            .env("KAIWA_MODELS_DIR", self.path("models"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// `kaiwa talk` on scripted engines, words as JSON.
+    pub fn talk(&self) -> Command {
+        let mut command = self.kaiwa();
+        command.args(["talk", "--engine", "scripted", "--json"]);
+        command
+    }
+
+    /// Speech to the scripted engines' ears: a second of silence, a tone, silence.
+    pub fn tone(&self, name: &str, rate: u32, channels: u16, seconds: f64) -> PathBuf {
+        let path = self.path(name);
+        let mut writer = WavWriter::create(&path, rate, channels).unwrap();
+        let frames = |seconds: f64| (seconds * f64::from(rate)) as usize;
+        let quiet = vec![0.0; frames(0.5)];
+        let tone: Vec<f32> = (0..frames(seconds))
+            .map(|n| 0.3 * (n as f32 * 440.0 * std::f32::consts::TAU / rate as f32).sin())
+            .collect();
+        for samples in [&quiet, &tone, &quiet] {
+            if channels == 2 {
+                writer.write_stereo(samples, samples).unwrap();
+            } else {
+                writer.write(samples).unwrap();
+            }
+        }
+        writer.finalize().unwrap();
+        path
+    }
+}
+
+/// What a finished command printed, and its exit code.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ended {
+    /// Asserts the exit code, with everything said where it is another.
+    #[track_caller]
+    pub fn with_code(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+
+    /// The JSON lines of stdout.
+    #[track_caller]
+    pub fn events(&self) -> Vec<Value> {
+        let lines = self.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+
+    /// The texts of all events of a type.
+    #[track_caller]
+    pub fn texts(&self, kind: &str) -> Vec<String> {
+        self.events()
+            .iter()
+            .filter(|event| event["type"] == kind)
+            .map(|event| event["text"].as_str().unwrap_or_default().trim().to_owned())
+            .collect()
+    }
+}
+
+pub fn run(command: &mut Command) -> Ended {
+    command.output().unwrap().into()
+}
+
+/// Runs a command that reads `input` from stdin.
+pub fn run_with(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let feeding = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    feeding.join().unwrap().ok();
+    output
+}
+
+/// Seconds of a recording that are louder than -50 dBFS.
+pub fn audible_seconds(path: &Path) -> f64 {
+    let clip = Clip::open(path).unwrap();
+    let loud = clip
+        .samples
+        .iter()
+        .filter(|sample| sample.abs() > 0.003)
+        .count();
+    loud as f64 / f64::from(clip.rate_hz)
+}
