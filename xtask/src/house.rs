@@ -21,11 +21,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kaiwa-client", &["kaiwa-audio", "kaiwa-protocol"]),
     (
         "kaiwa-server",
-        &["kaiwa-audio", "kaiwa-engine", "kaiwa-protocol", "kaiwa-session"],
+        &[
+            "kaiwa-audio",
+            "kaiwa-engine",
+            "kaiwa-protocol",
+            "kaiwa-session",
+        ],
     ),
     (
         "kaiwa",
-        &["kaiwa-audio", "kaiwa-client", "kaiwa-engine", "kaiwa-protocol", "kaiwa-server"],
+        &[
+            "kaiwa-audio",
+            "kaiwa-client",
+            "kaiwa-engine",
+            "kaiwa-protocol",
+            "kaiwa-server",
+        ],
     ),
 ];
 
@@ -134,8 +145,16 @@ mod tests {
     fn a_dependency_against_the_direction_is_named() {
         let mut complaints = Vec::new();
         let manifest = "[dependencies]\nkaiwa-server.workspace = true\nserde = \"1\"\n\n[dev-dependencies]\nkaiwa.workspace = true\n";
-        check_layer("kaiwa-session", &["kaiwa-protocol"], manifest, &mut complaints);
-        assert_eq!(complaints, ["kaiwa-session must not depend on kaiwa-server"]);
+        check_layer(
+            "kaiwa-session",
+            &["kaiwa-protocol"],
+            manifest,
+            &mut complaints,
+        );
+        assert_eq!(
+            complaints,
+            ["kaiwa-session must not depend on kaiwa-server"]
+        );
     }
 
     #[test]
@@ -143,6 +162,9 @@ mod tests {
         let mut complaints = Vec::new();
         let text = "//! Instant::now in prose is fine.\nlet now = Instant::now();\n#[cfg(test)]\nuse tokio;\n";
         check_determinism(Path::new("a.rs"), text, &mut complaints);
-        assert_eq!(complaints, ["a.rs:2: Instant::now in a deterministic crate"]);
+        assert_eq!(
+            complaints,
+            ["a.rs:2: Instant::now in a deterministic crate"]
+        );
     }
 }

@@ -17,7 +17,14 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     cargo(root, &[&clippy[..], &pure, &deny].concat(), &[])?;
     cargo(
         root,
-        &["doc", "--profile", "ci", "--locked", "--workspace", "--no-deps"],
+        &[
+            "doc",
+            "--profile",
+            "ci",
+            "--locked",
+            "--workspace",
+            "--no-deps",
+        ],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )
 }

@@ -1,5 +1,10 @@
 //! Everything that can be wrong with what a user gives, and the sentence and exit code for it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in tests a failed unwrap is the message"
+)]
+
 mod common;
 
 use std::{
@@ -106,14 +111,14 @@ fn an_address_that_is_none_is_refused() {
 #[test]
 fn a_wrong_key_is_told_with_the_variable_it_came_from() {
     let bench = Bench::new();
-    let (mut server, address) = serve(&bench, &["--keys-env", "GOOD_KEYS"]);
+    let server = serve(&bench, &["--keys-env", "GOOD_KEYS"]);
     let talk = |key: &str| {
         let mut talk = bench.kaiwa();
         talk.args([
             "talk",
             "--json",
             "--url",
-            &format!("ws://{address}/v1"),
+            &format!("ws://{}/v1", server.address),
             "--text",
             "hi",
         ])
@@ -125,8 +130,6 @@ fn a_wrong_key_is_told_with_the_variable_it_came_from() {
     assert!(refused.stderr.contains("MY_KEY"), "{}", refused.stderr);
     let welcome = talk("sesame").with_code(0);
     assert_eq!(welcome.texts("assistant_done"), ["You said: hi"]);
-    server.kill().unwrap();
-    server.wait().unwrap();
 }
 
 #[test]
@@ -190,21 +193,14 @@ fn a_full_disk_ends_the_conversation_in_words() {
 #[test]
 fn ctrl_c_leaves_a_recording_that_plays() {
     let bench = Bench::new();
-    bench.tone("long.wav", 24_000, 1, 60.0);
+    bench.tone_then_silence("long.wav", 24_000, 1, 0.5, 60.0);
     bench.write(
         "script.toml",
         "[[reply]]\ntext = \"Never mind the length of what I am saying here.\"\n",
     );
     let mut talk = bench.talk();
-    talk.args([
-        "--script",
-        "script.toml",
-        "--text",
-        "Speak",
-        "--input",
-        "long.wav",
-    ])
-    .args(["--output", "reply.wav"]);
+    talk.args(["--script", "script.toml", "--input", "long.wav"])
+        .args(["--output", "reply.wav"]);
     let mut child = talk.spawn().unwrap();
     wait_for_line(&mut child, "assistant_speech_started");
     let interrupt = std::process::Command::new("kill")
@@ -217,21 +213,40 @@ fn ctrl_c_leaves_a_recording_that_plays() {
     assert!(clip.samples.iter().any(|sample| sample.abs() > 0.01));
 }
 
-/// Starts a scripted server on a free port and returns its address.
-fn serve(bench: &Bench, arguments: &[&str]) -> (Child, String) {
+/// A server that is stopped when the test ends, however it ends.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Starts a scripted server on a free port.
+fn serve(bench: &Bench, arguments: &[&str]) -> Serving {
     let mut serve = bench.kaiwa();
     serve
         .args(["serve", "--engine", "scripted", "--listen", "127.0.0.1:0"])
         .args(arguments)
         .env("GOOD_KEYS", "other, sesame")
         .stdout(Stdio::null());
-    let mut child = serve.spawn().unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut serving = Serving {
+        child: serve.spawn().unwrap(),
+        address: String::new(),
+    };
+    let stderr = BufReader::new(serving.child.stderr.take().unwrap());
     for line in stderr.lines() {
         let line = line.unwrap();
         if let Some((_, rest)) = line.split_once("ws://") {
-            let address = rest.split('/').next().unwrap().to_owned();
-            return (child, address);
+            rest.split('/')
+                .next()
+                .unwrap()
+                .clone_into(&mut serving.address);
+            return serving;
         }
     }
     panic!("the server did not say where it listens");

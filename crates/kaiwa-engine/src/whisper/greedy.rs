@@ -103,7 +103,7 @@ impl Search<'_> {
         let start = opening.said.len();
         let mut run = Run {
             attempt: Attempt::default(),
-            sum: 0.0,
+            end: None,
             logits: opening.logits.clone(),
             draw: retry.then_some(Draw(1)),
             ended: false,
@@ -120,10 +120,10 @@ impl Search<'_> {
             });
         }
         opening.said.truncate(start);
-        let Run {
-            mut attempt, sum, ..
-        } = run;
-        attempt.average = sum / (attempt.tokens.len() + 1) as f32;
+        let mut attempt = run.attempt;
+        let sum: f32 = attempt.tokens.iter().map(|(_, logprob)| logprob).sum();
+        let (ends, end) = run.end.map_or((0, 0.0), |logprob| (1, logprob));
+        attempt.average = (sum + end) / (attempt.tokens.len() + ends).max(1) as f32;
         attempt
     }
 
@@ -132,8 +132,8 @@ impl Search<'_> {
             run.logits[token as usize] = f32::NEG_INFINITY;
         }
         let (token, logprob) = choose(&run.logits, run.draw.as_mut());
-        run.sum += logprob;
         if token == self.vocabulary.end {
+            run.end = Some(logprob);
             run.ended = true;
             return;
         }
@@ -158,7 +158,8 @@ impl Search<'_> {
 
 struct Run {
     attempt: Attempt,
-    sum: f32,
+    /// Log-probability of the token that ended the text.
+    end: Option<f32>,
     logits: Vec<f32>,
     draw: Option<Draw>,
     ended: bool,

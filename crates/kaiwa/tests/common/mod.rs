@@ -1,9 +1,10 @@
 //! Runs the binary the way a person would, on scripted engines.
-#![expect(
+#![allow(
+    dead_code,
     unreachable_pub,
-    reason = "shared by test files, each a crate of its own"
+    clippy::unwrap_used,
+    reason = "shared by test files, none of which needs all of it; in tests a failed unwrap is the message"
 )]
-#![allow(dead_code, reason = "not every test file needs all of it")]
 
 use std::{
     fs,
@@ -61,8 +62,20 @@ impl Bench {
         command
     }
 
-    /// Speech to the scripted engines' ears: a second of silence, a tone, silence.
+    /// Speech to the scripted engines' ears: a tone between half seconds of silence.
     pub fn tone(&self, name: &str, rate: u32, channels: u16, seconds: f64) -> PathBuf {
+        self.tone_then_silence(name, rate, channels, seconds, 0.5)
+    }
+
+    /// The same, with a silence of another length after it.
+    pub fn tone_then_silence(
+        &self,
+        name: &str,
+        rate: u32,
+        channels: u16,
+        seconds: f64,
+        after: f64,
+    ) -> PathBuf {
         let path = self.path(name);
         let mut writer = WavWriter::create(&path, rate, channels).unwrap();
         let frames = |seconds: f64| (seconds * f64::from(rate)) as usize;
@@ -70,7 +83,7 @@ impl Bench {
         let tone: Vec<f32> = (0..frames(seconds))
             .map(|n| 0.3 * (n as f32 * 440.0 * std::f32::consts::TAU / rate as f32).sin())
             .collect();
-        for samples in [&quiet, &tone, &quiet] {
+        for samples in [&quiet, &tone, &vec![0.0; frames(after)]] {
             if channels == 2 {
                 writer.write_stereo(samples, samples).unwrap();
             } else {
