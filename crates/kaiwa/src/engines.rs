@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-#[cfg(any(feature = "llama", feature = "tts", feature = "whisper"))]
+#[cfg(any(feature = "llama", feature = "whisper"))]
 use kaiwa_engine::models::ModelRole;
 use kaiwa_engine::{
     ComputeBudget, EngineError, LanguageModel, Synthesizer, Transcriber,
@@ -27,6 +27,13 @@ pub(crate) const USER_VOICE: &str = "piper-joe";
 /// What a conversation needs unless other models are named.
 pub(crate) const DEFAULT_MODELS: &[&str] =
     &[VOICE_ACTIVITY, "whisper-tiny.en", "smollm2-135m", VOICE];
+
+/// The roles whose engines a build may leave out: what, feature, whether it is here.
+const BUILT: [(&str, &str, bool); 3] = [
+    ("speech to text", "whisper", cfg!(feature = "whisper")),
+    ("a language model", "llama", cfg!(feature = "llama")),
+    ("text to speech", "tts", cfg!(feature = "tts")),
+];
 
 /// Fetches what is missing (after saying so) and loads the engines.
 ///
@@ -59,6 +66,12 @@ fn local(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
             Code::Usage,
             "--script plays only with --engine scripted",
         ));
+    }
+    // Nothing is fetched for engines that this build does not have.
+    for (what, feature, built) in BUILT {
+        if !built {
+            return Err(built_without(what, feature));
+        }
     }
     let store = Store::open_default()?;
     let mut needed = vec![VOICE_ACTIVITY, arguments.stt.as_str(), VOICE];
@@ -157,7 +170,7 @@ pub(crate) fn synthesizer(
 }
 
 /// Refuses a model of another kind before anything is loaded.
-#[cfg(any(feature = "llama", feature = "tts", feature = "whisper"))]
+#[cfg(any(feature = "llama", feature = "whisper"))]
 fn has_role(store: &Store, name: &str, role: ModelRole, flag: &str) -> Result<(), Exit> {
     let model = store.manifest().model(name)?;
     if model.role == role {
@@ -175,7 +188,6 @@ fn has_role(store: &Store, name: &str, role: ModelRole, flag: &str) -> Result<()
     .with_hint(format!("{flag} takes {}", fitting.join(" or "))))
 }
 
-#[cfg(not(all(feature = "llama", feature = "tts", feature = "whisper")))]
 fn built_without(what: &str, feature: &str) -> Exit {
     Exit::new(Code::Failure, format!("this kaiwa was built without {what} (feature {feature})"))
         .with_hint("build it with default features, talk to another endpoint with --url, or use --engine scripted")
