@@ -1,10 +1,5 @@
 //! `kaiwa talk` as its user meets it, on scripted engines.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "in tests a failed unwrap is the message"
-)]
-
 mod common;
 
 use std::fs;

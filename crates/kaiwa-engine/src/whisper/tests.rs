@@ -26,9 +26,12 @@ fn speech(path: &str) -> Option<Vec<f32>> {
         println!("skipped: no speech data");
         return None;
     }
-    let clip = Clip::open(dir.join(path)).unwrap();
-    assert_eq!(clip.rate_hz, 16_000);
-    Some(clip.samples)
+    Some(
+        Clip::open(dir.join(path))
+            .unwrap()
+            .resampled(16_000)
+            .samples,
+    )
 }
 
 /// Transcribes and checks that the deltas are the text.
@@ -85,6 +88,69 @@ fn speech_becomes_its_words() {
     assert_eq!(transcript.language.as_deref(), Some("en"));
     assert!(transcript.no_speech.unwrap() < 0.5);
     assert!(transcript.tokens.iter().all(|token| token.logprob <= 0.0));
+}
+
+#[test]
+fn a_prompt_names_what_may_be_said() {
+    let Some(whisper) = model("whisper-tiny.en") else {
+        return;
+    };
+    let Some(audio) = speech("en_disfluent_mfa/mfa_erpause.flac") else {
+        return;
+    };
+    let options = SttOptions {
+        language: Some("en".into()),
+        prompt: "Montreal Forced Aligner, MFA.".into(),
+    };
+    let plain = transcribe(&whisper, &audio, &SttOptions::default()).text;
+    let prompted = transcribe(&whisper, &audio, &options).text;
+    assert!(!plain.contains("Forced Aligner"), "{plain}");
+    assert!(prompted.contains("Forced Aligner"), "{prompted}");
+}
+
+#[test]
+fn speech_longer_than_the_encoder_takes_is_whole() {
+    let Some(whisper) = model("whisper-tiny.en") else {
+        return;
+    };
+    let Some(audio) = speech("en_single_clips/two_cities_16k.flac") else {
+        return;
+    };
+    assert!(audio.len() > 30 * 16_000);
+    let text = words(&transcribe(&whisper, &audio, &SttOptions::default()).text).join(" ");
+    assert!(text.starts_with("it was the best of times it was the worst of times"));
+    assert!(text.contains("it was the spring of hope it was the winter of despair"));
+    assert!(
+        text.ends_with("in the superlative degree of comparison only"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_language_is_detected() {
+    let Some(whisper) = model("whisper-base") else {
+        return;
+    };
+    for (clip, language, part) in [
+        ("ja_read_misc/julius_kyou_wa_ii_tenki.wav", "ja", "いい天気"),
+        (
+            "de_kerstin/de_rhasspy-0014.flac",
+            "de",
+            "Kommission noch keine Ergebnisse",
+        ),
+        (
+            "en_librispeech/testing_routine.wav",
+            "en",
+            "testing routine",
+        ),
+    ] {
+        let Some(audio) = speech(clip) else {
+            return;
+        };
+        let transcript = transcribe(&whisper, &audio, &SttOptions::default());
+        assert_eq!(transcript.language.as_deref(), Some(language), "{clip}");
+        assert!(transcript.text.contains(part), "{}", transcript.text);
+    }
 }
 
 #[test]
