@@ -1,0 +1,1 @@
+"""The conformance run's own parts. The clients' drivers are in `clients/`."""
