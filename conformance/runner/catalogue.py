@@ -115,15 +115,43 @@ CHECKLIST = Group(
 GROUPS = (TURNS, PROTOCOL, HTTP, CHECKLIST)
 
 NATIVE = "--experimental-websocket"
+"""Gives Node 20 the global WebSocket that newer ones have."""
 
 CLIENTS = (
     Client("openai-python", "openai-python", "3.54.0", "openai", ("openai_python.py", "ga"), TURNS),
+    Client("openai-node-ws", "openai-node, `ws`", "7.57.0", "node", ("openai_node.mjs", "ws", "ga"), TURNS),
+    Client(
+        "openai-node-native",
+        "openai-node, native WebSocket",
+        "7.57.0",
+        "node",
+        (NATIVE, "openai_node.mjs", "native", "ga"),
+        TURNS,
+    ),
+    Client("agents-js", "@openai/agents-realtime", "0.20.0", "node", ("agents_js.mjs",), TURNS),
+    Client("agents-python", "openai-agents (Python)", "0.24.0", "openai", ("agents_python.py",), TURNS),
     Client(
         "openai-python-beta",
         "openai-python, beta",
         "3.54.0",
         "openai",
         ("openai_python.py", "beta"),
+        TURNS,
+    ),
+    Client(
+        "openai-node-ws-beta",
+        "openai-node, `ws`, beta",
+        "7.57.0",
+        "node",
+        ("openai_node.mjs", "ws", "beta"),
+        TURNS,
+    ),
+    Client(
+        "openai-node-native-beta",
+        "openai-node, native WebSocket, beta",
+        "7.57.0",
+        "node",
+        (NATIVE, "openai_node.mjs", "native", "beta"),
         TURNS,
     ),
 )
