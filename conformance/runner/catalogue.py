@@ -154,4 +154,12 @@ CLIENTS = (
         (NATIVE, "openai_node.mjs", "native", "beta"),
         TURNS,
     ),
+    Client(
+        "beta-reference",
+        "openai-realtime-api, beta",
+        "1.0.8",
+        "node",
+        (NATIVE, "beta_reference.mjs"),
+        TURNS,
+    ),
 )
