@@ -122,7 +122,8 @@ async def stream(send, pcm, speed=4.0, ms=CHUNK_MS, rate=RATE):
 class Watch:
     """Waits until what a client reports satisfies a condition.
 
-    Clients report by callbacks; those change the driver's state and call `changed`.
+    Clients report by callbacks; those change the driver's state and call `changed`. What
+    changes without a callback is looked at again after a while.
     """
 
     def __init__(self):
@@ -132,15 +133,15 @@ class Watch:
         self._event.set()
 
     async def until(self, condition, what, seconds=15.0):
-        async def wait():
-            while not condition():
-                self._event.clear()
-                await self._event.wait()
-
-        try:
-            await asyncio.wait_for(wait(), seconds)
-        except asyncio.TimeoutError:
-            raise AssertionError(f"waited {seconds:.0f} s in vain for {what}") from None
+        end = asyncio.get_running_loop().time() + seconds
+        while not condition():
+            left = end - asyncio.get_running_loop().time()
+            check(left > 0, f"waited {seconds:.0f} s in vain for {what}")
+            self._event.clear()
+            try:
+                await asyncio.wait_for(self._event.wait(), min(left, 0.2))
+            except asyncio.TimeoutError:
+                pass
 
 
 def run(scenarios):

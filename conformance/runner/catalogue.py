@@ -130,6 +130,8 @@ CLIENTS = (
     ),
     Client("agents-js", "@openai/agents-realtime", "0.20.0", "node", ("agents_js.mjs",), TURNS),
     Client("agents-python", "openai-agents (Python)", "0.24.0", "openai", ("agents_python.py",), TURNS),
+    Client("livekit", "livekit-plugins-openai", "1.8.9", "livekit", ("livekit_agents.py",), TURNS),
+    Client("pipecat", "pipecat-ai", "1.14.0", "pipecat", ("pipecat_service.py",), TURNS),
     Client(
         "openai-python-beta",
         "openai-python, beta",
