@@ -20,12 +20,16 @@ SPEECH := $(or $(KAIWA_SPEECH_DIR),$(CURDIR)/../shared/speech)
 TEST_MODELS := $(or $(KAIWA_MODELS_DIR),$(TARGET)/models)
 TEST_MODEL_NAMES := silero-vad whisper-tiny.en whisper-base smollm2-135m hibari piper-joe
 
-.PHONY: demo test test-pure build binary models lint bench clean setup
+.PHONY: demo test build binary models lint bench clean setup
 
 demo: binary
 	$(KAIWA) demo --yes --output demo.wav
 
-test: binary models
+# The tests are built first: the binary they bring along fetches the models, and nothing
+# is compiled twice.
+test: setup
+	$(CARGO) test --profile ci --locked --workspace --no-run
+	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) models pull --yes $(TEST_MODEL_NAMES)
 	KAIWA_MODELS_DIR="$(TEST_MODELS)" scripts/test
 
 build: setup
