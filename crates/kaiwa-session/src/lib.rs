@@ -3,7 +3,7 @@
 //! A [`Session`] knows what the protocol says and nothing of sockets, threads, clocks or
 //! models. A driver feeds it with [`Input`]s and acts on its [`Output`]s:
 //!
-//! 1. [`Session::new`], then [`Session::start`]: the drain holds `session.created`.
+//! 1. [`Session::new`] (or [`Session::configured`]), then [`Session::start`]: the drain holds `session.created`.
 //! 2. For everything that happens, [`Session::handle`] with the time since the session
 //!    began; take every output out of the [`Drain`] and act on it.
 //! 3. Ask [`Session::next_timeout`]; when that time comes and nothing else happened, call
@@ -49,6 +49,7 @@ mod speech;
 mod timer;
 mod vad;
 
+pub use config::effective;
 pub use engine::{
     EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptCall, PromptMessage,
     PromptRole, PromptTool, PromptToolChoice, Word,

@@ -60,6 +60,22 @@ pub(crate) fn too_long(param: &str, most: usize, length: usize) -> Refusal {
     refuse("string_above_max_length", message, Some(param))
 }
 
+/// The update of a session of another type.
+pub(crate) fn wrong_session_type(given: &str, own: &str) -> Refusal {
+    let reason =
+        format!("Passing a {given} session update event to a {own} session is not allowed.");
+    invalid("session.type", reason)
+}
+
+/// A response in a session that makes none.
+pub(crate) fn no_responses(kind: &str) -> Refusal {
+    let reason = format!(
+        "Invalid value: '{kind}'. A transcription session makes no responses; it transcribes \
+         what is committed."
+    );
+    invalid("type", reason)
+}
+
 /// A second response while one writes to the conversation.
 pub(crate) fn already_active(response_id: &str) -> Refusal {
     let message = format!(

@@ -257,7 +257,7 @@ fn check_range(param: &str, value: Option<&Number>, least: f64, most: f64) -> Re
     }
 }
 
-fn check_known(parent: &str, extra: &Extra) -> Result<(), Refusal> {
+pub(super) fn check_known(parent: &str, extra: &Extra) -> Result<(), Refusal> {
     match extra.names().next() {
         Some(name) => Err(unknown_parameter(&format!("{parent}.{name}"))),
         None => Ok(()),

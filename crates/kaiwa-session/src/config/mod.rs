@@ -2,12 +2,13 @@
 //! what the rest of the session reads out of it.
 
 mod check;
+mod transcription;
 
 use kaiwa_audio::Format;
 use kaiwa_protocol::{
-    AudioFormat, AudioInput, AudioOutput, Eagerness, Include, MaxOutputTokens, Maybe, Modality,
-    RealtimeSession, SESSION_OBJECT, SemanticVad, ServerVad, SessionAudio, ToolChoice,
-    TranscriptionConfig, Truncation, TurnDetection, Voice,
+    AudioFormat, AudioInput, AudioOutput, Eagerness, ErrorDetail, Include, MaxOutputTokens, Maybe,
+    Modality, RealtimeSession, SESSION_OBJECT, SemanticVad, ServerVad, Session as WireSession,
+    SessionAudio, ToolChoice, TranscriptionConfig, Truncation, TurnDetection, Voice,
 };
 
 pub(crate) use self::check::{
@@ -31,11 +32,22 @@ const MAX_PREFIX_MS: Millis = 10_000;
 /// The configuration in effect. Every setting that has a default has a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
+    purpose: Purpose,
+    /// Of a transcription session only what [`transcription::shown`] shows is in use.
     session: RealtimeSession,
     /// Silence that ends a turn when the client names none.
     silence_ms: Millis,
     /// Voices that may be chosen; empty for any.
     voices: Vec<String>,
+}
+
+/// What a session is for; fixed for its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The client talks with a model.
+    Conversation,
+    /// The client's audio becomes text, and nothing answers.
+    Transcription,
 }
 
 /// How turns are taken.
@@ -70,6 +82,7 @@ impl Config {
             ..SessionAudio::default()
         };
         Self {
+            purpose: Purpose::Conversation,
             session: RealtimeSession {
                 object: SESSION_OBJECT.into(),
                 id: session_id.into(),
@@ -94,17 +107,65 @@ impl Config {
         }
     }
 
+    /// The configuration a session begins with when `requested` is bound to it, or why that
+    /// is refused. It decides the session's type; a model it names is the session's.
+    pub(crate) fn requested(
+        options: &SessionOptions,
+        session_id: String,
+        requested: WireSession,
+    ) -> Result<Self, Refusal> {
+        let mut config = Self::new(options, session_id);
+        match &requested {
+            WireSession::Realtime(session) => set(&mut config.session.model, session.model.clone()),
+            WireSession::Transcription(_) => {
+                config.purpose = Purpose::Transcription;
+                if let Some(input) = config.session.audio.value_mut()
+                    && let Some(input) = input.input.value_mut()
+                {
+                    let detection = std::mem::take(&mut input.turn_detection);
+                    input.turn_detection = detection.map(transcription::without_responses);
+                }
+            }
+            WireSession::Unknown(unknown) => {
+                return Err(refusal::not_one_of(
+                    "session.type",
+                    &unknown.kind,
+                    WireSession::KNOWN,
+                ));
+            }
+        }
+        config.updated(requested, false)
+    }
+
     /// The configuration after an update, or why all of it is refused.
-    ///
+    pub(crate) fn updated(&self, update: WireSession, voice_locked: bool) -> Result<Self, Refusal> {
+        let update = match (self.purpose, update) {
+            (Purpose::Conversation, WireSession::Realtime(update)) => *update,
+            (Purpose::Transcription, WireSession::Transcription(update)) => {
+                transcription::as_update(*update)?
+            }
+            (Purpose::Conversation, WireSession::Transcription(_)) => {
+                return Err(refusal::wrong_session_type("transcription", "realtime"));
+            }
+            (Purpose::Transcription, WireSession::Realtime(_)) => {
+                return Err(refusal::wrong_session_type("realtime", "transcription"));
+            }
+            (purpose, WireSession::Unknown(unknown)) => {
+                let own = match purpose {
+                    Purpose::Conversation => "realtime",
+                    Purpose::Transcription => "transcription",
+                };
+                return Err(refusal::not_one_of("session.type", &unknown.kind, &[own]));
+            }
+        };
+        self.merged(update, voice_locked)
+    }
+
     /// Only keys that are present change something. The update reaches through `audio`,
     /// `audio.input` and `audio.output`; everything below is taken as a whole. Null switches
     /// off what can be off and otherwise leaves the setting alone. The model is fixed: clients
     /// that name another one are left in peace.
-    pub(crate) fn updated(
-        &self,
-        update: RealtimeSession,
-        voice_locked: bool,
-    ) -> Result<Self, Refusal> {
+    fn merged(&self, update: RealtimeSession, voice_locked: bool) -> Result<Self, Refusal> {
         check::check_session(&update, &self.voices)?;
         let mut new = self.clone();
         let session = &mut new.session;
@@ -130,10 +191,16 @@ impl Config {
             input.noise_reduction.update(update.noise_reduction);
             input
                 .turn_detection
-                .update(update.turn_detection.map(|detection| match detection {
-                    TurnDetection::ServerVad(vad) => complete_server_vad(vad, self.silence_ms),
-                    TurnDetection::SemanticVad(vad) => complete_semantic_vad(vad),
-                    unknown => unknown,
+                .update(update.turn_detection.map(|detection| {
+                    let whole = match detection {
+                        TurnDetection::ServerVad(vad) => complete_server_vad(vad, self.silence_ms),
+                        TurnDetection::SemanticVad(vad) => complete_semantic_vad(vad),
+                        unknown => unknown,
+                    };
+                    match self.purpose {
+                        Purpose::Conversation => whole,
+                        Purpose::Transcription => transcription::without_responses(whole),
+                    }
                 }));
         }
         if let Maybe::Value(update) = update.output {
@@ -149,8 +216,21 @@ impl Config {
     }
 
     /// The whole configuration, as the client is shown it.
+    pub(crate) fn shown(&self) -> WireSession {
+        match self.purpose {
+            Purpose::Conversation => self.session.clone().into(),
+            Purpose::Transcription => transcription::shown(&self.session),
+        }
+    }
+
+    /// The settings of a conversation.
     pub(crate) fn session(&self) -> &RealtimeSession {
         &self.session
+    }
+
+    /// What the session is for.
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// The voices a client may choose; empty for any.
@@ -198,6 +278,7 @@ impl Config {
     /// nothing judges yet whether a sentence is finished.
     pub(crate) fn turn_taking(&self) -> Option<TurnTaking> {
         let detection = self.input()?.turn_detection.value()?;
+        let responds = self.purpose == Purpose::Conversation;
         let (threshold, prefix_ms, silence_ms, idle_timeout_ms) = match detection {
             TurnDetection::ServerVad(vad) => (
                 vad.threshold.as_ref().into_value().map(|n| n.get()),
@@ -223,14 +304,32 @@ impl Config {
             },
             prefix_ms: prefix_ms.unwrap_or(DEFAULT_PREFIX_MS).min(MAX_PREFIX_MS),
             idle_timeout_ms,
-            create_response: detection.creates_response(),
-            interrupt_response: detection.interrupts_response(),
+            create_response: responds && detection.creates_response(),
+            interrupt_response: responds && detection.interrupts_response(),
         })
     }
 
     fn input(&self) -> Option<&AudioInput> {
         self.session.audio.value()?.input.value()
     }
+}
+
+/// The whole configuration that a session would begin with if `requested` was bound to it
+/// (see [`Session::configured`](crate::Session::configured)), for `POST
+/// /v1/realtime/client_secrets` and its like. It has no id yet: the caller gives it one.
+/// `expires_at` is 0, since the session has not begun.
+///
+/// # Errors
+///
+/// The fault in `requested`, as an `error` event would tell it.
+pub fn effective(
+    options: &SessionOptions,
+    requested: &WireSession,
+) -> Result<WireSession, Box<ErrorDetail>> {
+    let mut config = Config::requested(options, String::new(), requested.clone())?;
+    config.session.id = Maybe::Absent;
+    config.session.expires_at = Maybe::Value(0);
+    Ok(config.shown())
 }
 
 /// The codec's format for the protocol's.
@@ -292,279 +391,4 @@ fn complete_semantic_vad(mut vad: SemanticVad) -> TurnDetection {
 }
 
 #[cfg(test)]
-mod tests {
-    use kaiwa_protocol::{ClientEvent, Session, codes};
-
-    use super::*;
-
-    fn config() -> Config {
-        Config::new(
-            &SessionOptions {
-                created_unix_seconds: 1_000,
-                voices: vec!["alloy".to_owned(), "marin".to_owned()],
-                ..SessionOptions::default()
-            },
-            "sess_1".to_owned(),
-        )
-    }
-
-    fn update(json: &str) -> RealtimeSession {
-        let frame = format!(r#"{{"type":"session.update","session":{json}}}"#);
-        match ClientEvent::parse(&frame) {
-            Ok(ClientEvent::SessionUpdate(event)) => match event.session {
-                Session::Realtime(session) => *session,
-                other => panic!("{other:?}"),
-            },
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn refused(json: &str) -> (String, String) {
-        let error = config().updated(update(json), false).expect_err(json);
-        (
-            error.code.unwrap_or_default(),
-            error.param.unwrap_or_default(),
-        )
-    }
-
-    #[test]
-    fn the_configuration_shows_every_key_in_the_order_of_the_service() {
-        let json = serde_json::to_string(config().session()).expect("serialises");
-        let keys = [
-            "type",
-            "object",
-            "id",
-            "model",
-            "output_modalities",
-            "instructions",
-            "tools",
-            "tool_choice",
-            "max_output_tokens",
-            "tracing",
-            "truncation",
-            "prompt",
-            "expires_at",
-            "audio",
-            "input",
-            "format",
-            "transcription",
-            "noise_reduction",
-            "turn_detection",
-            "output",
-            "voice",
-            "speed",
-            "include",
-        ];
-        let mut at = 0;
-        for key in keys {
-            at += json[at..]
-                .find(&format!("\"{key}\":"))
-                .unwrap_or_else(|| panic!("{key} after {at} in {json}"));
-        }
-        assert!(json.contains(r#""expires_at":4600"#), "{json}");
-    }
-
-    #[test]
-    fn only_what_is_named_changes() {
-        let before = config();
-        let after = before
-            .updated(
-                update(
-                    r#"{"type":"realtime","audio":{"input":{"turn_detection":
-                    {"type":"server_vad","silence_duration_ms":320}}}}"#,
-                ),
-                false,
-            )
-            .expect("accepted");
-        assert_eq!(after.output(), before.output());
-        assert_eq!(after.instructions(), before.instructions());
-        let turns = after.turn_taking().expect("turn detection is on");
-        assert_eq!(turns.parameters.silence_ms, 320);
-        // Members left out of the whole value go back to their defaults.
-        assert_eq!((turns.prefix_ms, turns.idle_timeout_ms), (300, None));
-    }
-
-    #[test]
-    fn null_switches_off_and_the_empty_string_clears() {
-        let after = config()
-            .updated(
-                update(
-                    r#"{"type":"realtime","instructions":"","tools":[],
-                    "audio":{"input":{"turn_detection":null,"transcription":null}}}"#,
-                ),
-                false,
-            )
-            .expect("accepted");
-        assert_eq!(after.turn_taking(), None);
-        assert_eq!(after.instructions(), "");
-    }
-
-    #[test]
-    fn the_model_of_the_connection_stays() {
-        let after = config()
-            .updated(update(r#"{"type":"realtime","model":"other"}"#), false)
-            .expect("accepted");
-        assert_eq!(after, config());
-    }
-
-    #[test]
-    fn unknown_keys_are_refused_with_their_path() {
-        for (json, param) in [
-            (r#"{"type":"realtime","voice":"alloy"}"#, "session.voice"),
-            (r#"{"type":"realtime","audio":{"x":1}}"#, "session.audio.x"),
-            (
-                r#"{"type":"realtime","audio":{"input":{"rate":1}}}"#,
-                "session.audio.input.rate",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"output":{"volume":1}}}"#,
-                "session.audio.output.volume",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"input":{"turn_detection":{"type":"server_vad","x":1}}}}"#,
-                "session.audio.input.turn_detection.x",
-            ),
-        ] {
-            assert_eq!(
-                refused(json),
-                (codes::UNKNOWN_PARAMETER.to_owned(), param.to_owned())
-            );
-        }
-    }
-
-    #[test]
-    fn values_out_of_range_are_refused_with_their_path() {
-        for (json, param) in [
-            (
-                r#"{"type":"realtime","max_output_tokens":0}"#,
-                "session.max_output_tokens",
-            ),
-            (
-                r#"{"type":"realtime","max_output_tokens":4097}"#,
-                "session.max_output_tokens",
-            ),
-            (
-                r#"{"type":"realtime","max_output_tokens":"lots"}"#,
-                "session.max_output_tokens",
-            ),
-            (
-                r#"{"type":"realtime","output_modalities":["audio","text"]}"#,
-                "session.output_modalities",
-            ),
-            (
-                r#"{"type":"realtime","output_modalities":["video"]}"#,
-                "session.output_modalities[0]",
-            ),
-            (
-                r#"{"type":"realtime","output_modalities":[]}"#,
-                "session.output_modalities",
-            ),
-            (
-                r#"{"type":"realtime","tool_choice":"maybe"}"#,
-                "session.tool_choice",
-            ),
-            (
-                r#"{"type":"realtime","truncation":"never"}"#,
-                "session.truncation",
-            ),
-            (
-                r#"{"type":"realtime","truncation":{"type":"retention_ratio","retention_ratio":2}}"#,
-                "session.truncation.retention_ratio",
-            ),
-            (
-                r#"{"type":"realtime","tracing":"never"}"#,
-                "session.tracing",
-            ),
-            (
-                r#"{"type":"realtime","include":["everything"]}"#,
-                "session.include[0]",
-            ),
-            (
-                r#"{"type":"realtime","tools":[{"type":"oven"}]}"#,
-                "session.tools[0].type",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"output":{"speed":0.2}}}"#,
-                "session.audio.output.speed",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"output":{"speed":1.6}}}"#,
-                "session.audio.output.speed",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"output":{"voice":"nobody"}}}"#,
-                "session.audio.output.voice",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"input":{"format":{"type":"audio/opus"}}}}"#,
-                "session.audio.input.format.type",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"input":{"format":{"type":"audio/pcm","rate":16000}}}}"#,
-                "session.audio.input.format.rate",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"input":{"noise_reduction":{"type":"x"}}}}"#,
-                "session.audio.input.noise_reduction.type",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"input":{"turn_detection":{"type":"x"}}}}"#,
-                "session.audio.input.turn_detection.type",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"input":{"turn_detection":{"type":"server_vad","threshold":1.5}}}}"#,
-                "session.audio.input.turn_detection.threshold",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"input":{"turn_detection":{"type":"server_vad","idle_timeout_ms":100}}}}"#,
-                "session.audio.input.turn_detection.idle_timeout_ms",
-            ),
-            (
-                r#"{"type":"realtime","audio":{"input":{"turn_detection":{"type":"semantic_vad","eagerness":"x"}}}}"#,
-                "session.audio.input.turn_detection.eagerness",
-            ),
-        ] {
-            assert_eq!(
-                refused(json),
-                (codes::INVALID_VALUE.to_owned(), param.to_owned()),
-                "{json}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_function_needs_a_name() {
-        assert_eq!(
-            refused(r#"{"type":"realtime","tools":[{"type":"function"}]}"#),
-            (
-                codes::MISSING_REQUIRED_PARAMETER.to_owned(),
-                "session.tools[0].name".to_owned()
-            )
-        );
-    }
-
-    #[test]
-    fn the_voice_is_locked_once_heard_but_may_be_repeated() {
-        let other = r#"{"type":"realtime","audio":{"output":{"voice":"marin"}}}"#;
-        let same = r#"{"type":"realtime","audio":{"output":{"voice":"alloy"}}}"#;
-        assert!(config().updated(update(other), false).is_ok());
-        assert!(config().updated(update(same), true).is_ok());
-        let error = config().updated(update(other), true).expect_err("locked");
-        assert_eq!(error.code.as_deref(), Some(codes::CANNOT_UPDATE_VOICE));
-    }
-
-    #[test]
-    fn eagerness_decides_how_long_semantic_vad_waits() {
-        let silence = |eagerness: &str| {
-            let json = format!(
-                r#"{{"type":"realtime","audio":{{"input":{{"turn_detection":
-                {{"type":"semantic_vad","eagerness":"{eagerness}"}}}}}}}}"#
-            );
-            let config = config().updated(update(&json), false).expect("accepted");
-            config.turn_taking().expect("on").parameters.silence_ms
-        };
-        assert!(silence("high") < silence("auto"));
-        assert_eq!(silence("auto"), silence("medium"));
-        assert!(silence("medium") < silence("low"));
-    }
-}
+mod tests;

@@ -59,8 +59,8 @@ impl Session {
         let spoken = take_audio(&mut item, self.config.input_format())
             .into_iter()
             .map(|(index, audio)| {
-                let job = self.transcribe(audio.samples.clone());
-                Spoken::new(index, audio, Hearing::Pending(job), announced)
+                let hearing = self.listen(audio.samples.clone());
+                Spoken::new(index, audio, hearing, announced)
             })
             .collect();
         let entry = Entry {

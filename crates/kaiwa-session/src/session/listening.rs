@@ -14,6 +14,7 @@ use kaiwa_protocol::{
 use super::{Applied, Session};
 use crate::{
     Millis,
+    config::Purpose,
     conversation::{Entry, Hearing, Place, Spoken, audio_message},
     engine::{EngineCommand, EngineEvent, JobId},
     input_buffer::{SAMPLES_PER_MS, UserAudio},
@@ -255,6 +256,15 @@ impl Session {
             .is_some_and(|detection| detection.turn.is_some())
     }
 
+    /// Has audio transcribed, unless nobody would learn what was said: there is no language
+    /// model in a transcription session.
+    pub(super) fn listen(&mut self, samples: Arc<[f32]>) -> Hearing {
+        match (self.config.purpose(), self.config.transcription()) {
+            (Purpose::Transcription, None) => Hearing::Failed,
+            _ => Hearing::Pending(self.transcribe(samples)),
+        }
+    }
+
     /// Has audio transcribed as the session says.
     pub(super) fn transcribe(&mut self, samples: Arc<[f32]>) -> JobId {
         let config = self.config.transcription();
@@ -322,7 +332,7 @@ impl Session {
         });
         let hearing = match words {
             Some(words) => Hearing::Heard(words),
-            None => Hearing::Pending(self.transcribe(audio.samples.clone())),
+            None => self.listen(audio.samples.clone()),
         };
         let announced = self.config.transcription().is_some();
         let entry = Entry {

@@ -12,7 +12,7 @@ use kaiwa_protocol::{
 use self::listening::Detection;
 use crate::{
     Millis, SessionOptions, Timer,
-    config::Config,
+    config::{Config, Purpose},
     conversation::Conversation,
     engine::{EngineEvent, JobId},
     input_buffer::InputBuffer,
@@ -54,10 +54,30 @@ impl Session {
     pub fn new(options: SessionOptions) -> Self {
         let mut outbox = Outbox::new(options.seed);
         let config = Config::new(&options, outbox.ids.session());
+        Self::with_config(options, config, outbox)
+    }
+
+    /// A session that begins with a configuration already bound to it: a client secret's, or
+    /// a transcription session's. `requested` is what a `session.update` may say; its type is
+    /// the session's for good, and a model it names takes the place of the options'.
+    ///
+    /// # Errors
+    ///
+    /// The fault in `requested`, as an `error` event would tell it.
+    pub fn configured(
+        options: SessionOptions,
+        requested: WireSession,
+    ) -> Result<Self, Box<ErrorDetail>> {
+        let mut outbox = Outbox::new(options.seed);
+        let config = Config::requested(&options, outbox.ids.session(), requested)?;
+        Ok(Self::with_config(options, config, outbox))
+    }
+
+    fn with_config(options: SessionOptions, config: Config, mut outbox: Outbox) -> Self {
         let conversation =
             Conversation::new(outbox.ids.conversation(), options.max_kept_audio_bytes);
         outbox.send(SessionCreated {
-            session: config.session().clone().into(),
+            session: config.shown(),
             ..SessionCreated::default()
         });
         Self {
@@ -159,6 +179,11 @@ impl Session {
             ClientEvent::ConversationItemRetrieve(event) => self.retrieve_item(&event),
             ClientEvent::ConversationItemTruncate(event) => self.truncate_item(&event),
             ClientEvent::ConversationItemDelete(event) => self.delete_item(event),
+            ClientEvent::ResponseCreate(_) | ClientEvent::ResponseCancel(_)
+                if self.config.purpose() == Purpose::Transcription =>
+            {
+                Err(refusal::no_responses(event.kind()))
+            }
             ClientEvent::ResponseCreate(event) => self.create_response(event),
             ClientEvent::ResponseCancel(event) => self.cancel_response(&event, now),
             // Over a WebSocket nothing is played by the server.
@@ -187,25 +212,8 @@ impl Session {
     }
 
     fn update_session(&mut self, event: SessionUpdate) -> Applied {
-        let update = match event.session {
-            WireSession::Realtime(update) => *update,
-            WireSession::Transcription(_) => {
-                return Err(refusal::invalid(
-                    "session.type",
-                    "Passing a transcription session update event to a realtime session is not \
-                     allowed.",
-                ));
-            }
-            WireSession::Unknown(unknown) => {
-                return Err(refusal::not_one_of(
-                    "session.type",
-                    &unknown.kind,
-                    &["realtime"],
-                ));
-            }
-        };
         let voice_locked = self.voice_is_locked();
-        let config = self.config.updated(update, voice_locked)?;
+        let config = self.config.updated(event.session, voice_locked)?;
         let turned = self.config.turn_taking().is_some() != config.turn_taking().is_some();
         self.config = config;
         self.buffer.set_format(self.config.input_format());
@@ -216,7 +224,7 @@ impl Session {
             self.idle_at = None;
         }
         self.outbox.send(SessionUpdated {
-            session: self.config.session().clone().into(),
+            session: self.config.shown(),
             ..SessionUpdated::default()
         });
         Ok(())

@@ -38,19 +38,21 @@ pub(crate) struct Harness {
 impl Harness {
     /// A started session of which the record is still empty.
     pub(crate) fn new() -> Self {
-        Self::with(SessionOptions {
-            model: "test".to_owned(),
-            seed: 7,
-            created_unix_seconds: 1_000_000,
-            instructions: "Be brief.".to_owned(),
-            silence_duration_ms: 320,
-            ..SessionOptions::default()
-        })
+        Self::with(test_options())
     }
 
     pub(crate) fn with(options: SessionOptions) -> Self {
+        Self::of(Session::new(options))
+    }
+
+    /// A session with a configuration already bound to it.
+    pub(crate) fn configured(session: Value) -> Self {
+        Self::of(Session::configured(test_options(), wire_session(&session)).expect("accepted"))
+    }
+
+    fn of(session: Session) -> Self {
         let mut harness = Self {
-            session: Session::new(options),
+            session,
             now: 0,
             events: Vec::new(),
             record: String::new(),
@@ -346,6 +348,23 @@ impl Harness {
         out.push_str(rest);
         out
     }
+}
+
+/// The options of [`Harness::new`].
+pub(crate) fn test_options() -> SessionOptions {
+    SessionOptions {
+        model: "test".to_owned(),
+        seed: 7,
+        created_unix_seconds: 1_000_000,
+        instructions: "Be brief.".to_owned(),
+        silence_duration_ms: 320,
+        ..SessionOptions::default()
+    }
+}
+
+/// A session as a client asks for it.
+pub(crate) fn wire_session(session: &Value) -> kaiwa_protocol::Session {
+    serde_json::from_value(session.clone()).expect("a session")
 }
 
 /// JSON with its keys in alphabetical order, whatever order serde_json was built to keep.

@@ -10,4 +10,5 @@ mod items;
 mod listening;
 mod responses;
 mod session;
+mod transcription;
 mod turns;
