@@ -1,6 +1,5 @@
 """openai-python's Realtime connection, as an application would use it: `openai_python.py ga|beta`."""
 
-import base64
 import json
 import sys
 
@@ -8,23 +7,10 @@ from openai import AsyncOpenAI
 
 import harness
 from harness import check, check_equal
+from openai_talk import BETA, GA, Talk, answer
 
 DIALECT = sys.argv.pop(1)
 
-GA = {
-    "text": "response.output_text",
-    "audio": "response.output_audio",
-    "transcript": "response.output_audio_transcript",
-    "item": "conversation.item.added",
-    "answer_content": {"output_text": "text", "output_audio": "transcript"},
-}
-BETA = {
-    "text": "response.text",
-    "audio": "response.audio",
-    "transcript": "response.audio_transcript",
-    "item": "conversation.item.created",
-    "answer_content": {"text": "text", "audio": "transcript"},
-}
 NAMES = GA if DIALECT == "ga" else BETA
 
 
@@ -58,61 +44,9 @@ def settings(instructions=None, text=False, transcription=False, vad=True, tools
     }
 
 
-class Talk:
-    """A connection and everything it reported."""
-
-    def __init__(self, connection):
-        self.connection = connection
-        self.events = []
-
-    async def until(self, name, count=1):
-        """The event of that type that is number `count` of this connection, read already or not.
-
-        An error may only come if it is waited for.
-        """
-        while len(self.of(name)) < count:
-            event = await self.connection.recv()
-            self.events.append(event)
-            if event.type == "error" and name != "error":
-                raise AssertionError(f"the server answered with an error: {event.error}")
-        return self.of(name)[count - 1]
-
-    def of(self, name):
-        return [event for event in self.events if event.type == name]
-
-    def text(self, prefix):
-        return "".join(event.delta for event in self.of(f"{prefix}.delta"))
-
-    def audio(self):
-        return b"".join(base64.b64decode(event.delta) for event in self.of(f"{NAMES['audio']}.delta"))
-
-    async def begin(self, **changes):
-        await self.until("session.created")
-        await self.connection.session.update(session=settings(**changes))
-        return await self.until("session.updated")
-
-    async def say(self, text):
-        content = [{"type": "input_text", "text": text}]
-        item = {"type": "message", "role": "user", "content": content}
-        await self.connection.conversation.item.create(item=item)
-        await self.connection.response.create()
-
-    async def speak(self, pcm):
-        async def append(chunk):
-            await self.connection.input_audio_buffer.append(audio=harness.base64_text(chunk))
-
-        await harness.stream(append, pcm)
-
-
-def answer(response):
-    """The words of a finished response."""
-    parts = [part for item in response.output for part in item.content or []]
-    return " ".join(getattr(part, NAMES["answer_content"][part.type]) for part in parts)
-
-
 async def connects():
     async with connect() as connection:
-        talk = Talk(connection)
+        talk = Talk(connection, NAMES)
         created = await talk.until("session.created")
         check_equal(len(talk.events), 1, "events up to session.created")
         check(created.session.id.startswith("sess_"), "the session has an id")
@@ -130,8 +64,8 @@ async def connects():
 
 async def text_turn():
     async with connect() as connection:
-        talk = Talk(connection)
-        await talk.begin(text=True)
+        talk = Talk(connection, NAMES)
+        await talk.begin(settings(text=True))
         await talk.say("Good morning")
         done = await talk.until("response.done")
         check_equal(done.response.status, "completed", "status")
@@ -144,8 +78,8 @@ async def text_turn():
 
 async def audio_turn():
     async with connect() as connection:
-        talk = Talk(connection)
-        await talk.begin(transcription=True)
+        talk = Talk(connection, NAMES)
+        await talk.begin(settings(transcription=True))
         await talk.speak(harness.utterance())
         done = await talk.until("response.done")
         heard = await talk.until("conversation.item.input_audio_transcription.completed")
@@ -167,8 +101,8 @@ async def audio_turn():
 
 async def tool_call():
     async with connect() as connection:
-        talk = Talk(connection)
-        await talk.begin(tools=[harness.WEATHER_TOOL])
+        talk = Talk(connection, NAMES)
+        await talk.begin(settings(tools=[harness.WEATHER_TOOL]))
         await talk.say("What is the weather like?")
         done = await talk.until("response.done")
         call = next(item for item in done.response.output if item.type == "function_call")
@@ -184,8 +118,8 @@ async def tool_call():
 
 async def barge_in():
     async with connect() as connection:
-        talk = Talk(connection)
-        await talk.begin(transcription=True)
+        talk = Talk(connection, NAMES)
+        await talk.begin(settings(transcription=True))
         await talk.say("Tell me a story")
         delta = await talk.until(f"{NAMES['audio']}.delta")
         await talk.speak(harness.interruption())
