@@ -126,6 +126,12 @@ impl Session {
         Drain::new(&mut self.outbox.outputs)
     }
 
+    /// Id of the default conversation, which a driver announces where the beta is spoken.
+    #[must_use]
+    pub fn conversation_id(&self) -> &str {
+        &self.conversation.id
+    }
+
     /// When to call [`handle`](Self::handle) with [`Input::Timeout`], and why; `None` when
     /// nothing is to be waited for. To be asked again after each drain.
     #[must_use]
