@@ -164,4 +164,7 @@ CLIENTS = (
         (NATIVE, "beta_reference.mjs"),
         TURNS,
     ),
+    Client("protocol", "openai-python", "3.54.0", "openai", ("protocol_rest.py",), PROTOCOL),
+    Client("http", "openai-python", "3.54.0", "openai", ("openai_http.py",), HTTP),
+    Client("sample-cli", "sample client", "", "openai", ("sample_cli.py",), CHECKLIST),
 )
