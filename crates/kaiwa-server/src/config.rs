@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use kaiwa_session::SessionOptions;
 
-use crate::{auth::Keys, timings::TurnTimings};
+use crate::{auth::Keys, events::EventObserver, timings::TurnTimings};
 
 /// Hears how long each turn took.
 pub type TurnObserver = Arc<dyn Fn(&TurnTimings) + Send + Sync>;
@@ -38,6 +38,8 @@ pub struct ServerConfig {
     pub seed: Option<u64>,
     /// Hears the timings of each turn, on the session's task: it must not block.
     pub on_turn: Option<TurnObserver>,
+    /// Hears every frame of every session.
+    pub on_event: Option<EventObserver>,
 }
 
 impl Default for ServerConfig {
@@ -53,6 +55,7 @@ impl Default for ServerConfig {
             shutdown_grace: Duration::from_secs(5),
             seed: None,
             on_turn: None,
+            on_event: None,
         }
     }
 }
@@ -70,6 +73,7 @@ impl fmt::Debug for ServerConfig {
             .field("shutdown_grace", &self.shutdown_grace)
             .field("seed", &self.seed)
             .field("on_turn", &self.on_turn.is_some())
+            .field("on_event", &self.on_event.is_some())
             .finish()
     }
 }

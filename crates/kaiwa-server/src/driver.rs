@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite;
 use tracing::Instrument;
 
 use crate::{
+    events::{Direction, FrameObserver, SessionLabel},
     jobs::{JobResult, Jobs, Results},
     outgoing::Outgoing,
     server::{Seat, Shared},
@@ -73,6 +74,7 @@ struct Effects {
     results: Results,
     outgoing: Outgoing,
     turns: Turns,
+    observer: Option<FrameObserver>,
     /// The event being written.
     frame: Vec<u8>,
     refusals: u64,
@@ -134,6 +136,11 @@ impl Driver {
                 results,
                 outgoing: Outgoing::start(socket, config.patience),
                 turns: Turns::new(conversation, config.on_turn.clone()),
+                observer: config.on_event.as_ref().map(|observe| {
+                    observe(&SessionLabel {
+                        number: conversation,
+                    })
+                }),
                 frame: Vec::new(),
                 refusals: 0,
                 end: None,
@@ -261,7 +268,10 @@ impl Driver {
     /// Acts upon what came out of the socket.
     fn receive(&mut self, frame: Option<Result<Message, axum::Error>>) {
         match frame {
-            Some(Ok(Message::Text(text))) => self.read(&text),
+            Some(Ok(Message::Text(text))) => {
+                self.effects.observe(Direction::FromClient, &text);
+                self.read(&text);
+            }
             Some(Ok(Message::Binary(_))) => self.effects.refuse(ErrorDetail::invalid_request(
                 codes::INVALID_EVENT,
                 "A binary frame is no event: events are JSON in text frames.",
@@ -310,11 +320,14 @@ impl Driver {
                     jobs,
                     results,
                     outgoing,
+                    mut turns,
                     ..
                 },
             mut frames,
+            begun,
             ..
         } = self;
+        turns.ended(millis_since(begun));
         // Workers that wait for a receiver go on and see that their job is cancelled.
         drop((jobs, results));
         // The peer's half of the closing handshake; also what keeps its last frames from
@@ -370,8 +383,16 @@ impl Effects {
         let frame = Bytes::copy_from_slice(&self.frame);
         self.frame.clear();
         self.frame.shrink_to(KEPT);
-        self.outgoing
-            .push(Utf8Bytes::try_from(frame).expect("an event is written as JSON, which is UTF-8"));
+        let frame =
+            Utf8Bytes::try_from(frame).expect("an event is written as JSON, which is UTF-8");
+        self.observe(Direction::ToClient, &frame);
+        self.outgoing.push(frame);
+    }
+
+    fn observe(&mut self, direction: Direction, frame: &str) {
+        if let Some(observer) = &mut self.observer {
+            observer(direction, frame);
+        }
     }
 
     /// Answers a frame that never reaches the session.

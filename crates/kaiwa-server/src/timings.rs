@@ -182,6 +182,13 @@ impl Turns {
         }
     }
 
+    /// The session is over: a response that was being sent ends here.
+    pub(crate) fn ended(&mut self, now: Millis) {
+        if let Some(response) = self.response.take() {
+            self.report(response, now);
+        }
+    }
+
     fn report(&self, response: Response, now: Millis) {
         let (from, stopped, item_id) = match response.answers {
             Some(turn) => (turn.at, turn.stopped, Some(turn.item_id)),

@@ -98,6 +98,23 @@ async fn a_spoken_question_gets_a_spoken_answer() {
 }
 
 #[tokio::test]
+async fn a_turn_is_reported_when_its_client_leaves_in_the_middle_of_the_answer() {
+    let (sender, mut turns) = tokio::sync::mpsc::unbounded_channel();
+    let mut config = ServerConfig::default();
+    config.on_turn = Some(Arc::new(move |timings| {
+        let _ = sender.send(timings.clone());
+    }));
+    let running = Running::start(Fakes::new().engines(), config).await;
+    let mut client = running.open().await;
+    client.ask("talk forever").await;
+    let delta = client.wait_for("response.output_audio.delta").await;
+    drop(client);
+    let turn = within(turns.recv()).await.unwrap();
+    assert_eq!(turn.response_id, delta["response_id"]);
+    assert!(turn.first_audio.is_some(), "{turn:?}");
+}
+
+#[tokio::test]
 async fn cancelling_ends_the_answer_and_stops_the_engine() {
     let fakes = Fakes::new();
     let running = running(&fakes).await;

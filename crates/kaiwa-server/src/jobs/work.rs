@@ -65,7 +65,6 @@ impl Job {
             let truncated = match usage.finish {
                 Finish::Stop => false,
                 Finish::Length => true,
-                // Of a job that was cancelled, `emit` lets nothing through.
                 Finish::Cancelled => {
                     return Err(EngineError::failed(
                         "the language model stopped without being asked to",
@@ -110,6 +109,8 @@ impl Job {
         let _entered = self.span.enter();
         let last = match panic::catch_unwind(AssertUnwindSafe(|| work(&self))) {
             Ok(Ok(event)) => event,
+            // What a cancelled job made of it is no failure.
+            Ok(Err(_)) if self.cancel.is_cancelled() => return,
             Ok(Err(error)) => {
                 tracing::warn!(job = self.id.0, %error, "{engine} failed");
                 failed(&error)
@@ -356,6 +357,26 @@ mod tests {
         });
         job.transcribe(&engine, &[], &SttOptions::default());
         assert!(cancel.is_cancelled());
+    }
+
+    #[test]
+    fn an_engine_that_fails_because_it_was_cancelled_says_nothing() {
+        struct GivesUp;
+        impl Transcriber for GivesUp {
+            fn transcribe(
+                &self,
+                _turn: &[f32],
+                _options: &SttOptions,
+                cancel: &Cancel,
+                _sink: &mut dyn FnMut(SttDelta<'_>) -> Flow,
+            ) -> Result<Transcript, EngineError> {
+                cancel.cancel();
+                Err(EngineError::failed("half a turn"))
+            }
+        }
+        let (job, received) = job(8);
+        job.transcribe(&GivesUp, &[], &SttOptions::default());
+        assert_eq!(events(received), []);
     }
 
     #[test]
