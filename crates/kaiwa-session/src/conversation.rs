@@ -6,7 +6,7 @@ use kaiwa_protocol::{
     Audio, ContentPart, ConversationItemAdded, ConversationItemDone, Item, ItemStatus, Maybe, Role,
 };
 
-use crate::{Millis, engine::JobId, input_buffer::UserAudio, ledger::Ledger};
+use crate::{Millis, engine::JobId, event_size::fitted, input_buffer::UserAudio, ledger::Ledger};
 
 /// The items of a conversation and their order.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Spoken {
     pub(crate) hearing: Hearing,
     /// Whether the client is told the transcript.
     pub(crate) announced: bool,
+    /// Whether it was told a piece of it.
+    pub(crate) told: bool,
 }
 
 /// What the language model knows of a user's audio.
@@ -125,10 +127,6 @@ impl Conversation {
         self.position(item_id).map(|at| &self.entries[at])
     }
 
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
     /// Id of the last item.
     pub(crate) fn last_id(&self) -> Option<&str> {
         self.entries.last()?.item.id()
@@ -155,7 +153,7 @@ impl Conversation {
         let at = self.position(item_id)?;
         Some(ConversationItemAdded {
             previous_item_id: self.id_before(at),
-            item: self.entries[at].item.clone(),
+            item: fitted(self.entries[at].item.clone()),
             ..ConversationItemAdded::default()
         })
     }
@@ -165,7 +163,7 @@ impl Conversation {
         let at = self.position(item_id)?;
         Some(ConversationItemDone {
             previous_item_id: self.id_before(at),
-            item: self.entries[at].item.clone(),
+            item: fitted(self.entries[at].item.clone()),
             ..ConversationItemDone::default()
         })
     }
@@ -200,7 +198,8 @@ impl Entry {
         entry
     }
 
-    /// The item with its audio, as `conversation.item.retrieved` shows it.
+    /// The item with its audio, as `conversation.item.retrieved` shows it; without, when the
+    /// event would be too large.
     pub(crate) fn with_audio(&self) -> Item {
         let mut item = self.item.clone();
         if let Item::Message(message) = &mut item {
@@ -218,11 +217,12 @@ impl Entry {
                 }
             }
         }
-        item
+        fitted(item)
     }
 
-    /// Shows of a truncated answer only what was heard.
-    pub(crate) fn show_truncated(&mut self) {
+    /// Of a truncated answer the wire shows no transcript any more; what was heard of it is
+    /// kept for the language model.
+    pub(crate) fn hide_truncated(&mut self) {
         let Some(voiced) = &mut self.voiced else {
             return;
         };
@@ -233,7 +233,7 @@ impl Entry {
         if let Item::Message(message) = &mut self.item
             && let Some(ContentPart::OutputAudio(part)) = message.content.first_mut()
         {
-            part.transcript = voiced.heard_text().into();
+            part.transcript = Maybe::Null;
         }
     }
 
@@ -288,6 +288,7 @@ impl Spoken {
             bytes: Some(audio.bytes),
             hearing,
             announced,
+            told: false,
         }
     }
 }
@@ -300,27 +301,6 @@ impl Voiced {
             .unwrap_or(&self.answer)
             .trim_end()
     }
-}
-
-/// Forgets the older half of what the language model is told; `false` when there is too
-/// little left for that. Halving keeps the model's cache of the rest useful for many turns.
-pub(crate) fn forget_oldest(entries: &mut [Entry]) -> bool {
-    let mut told: Vec<_> = entries
-        .iter_mut()
-        .filter(|entry| !entry.forgotten && !entry.in_progress())
-        .collect();
-    let mut half = told.len() / 2;
-    // The output of a forgotten call would answer nothing.
-    while let Some(entry) = told.get(half)
-        && matches!(entry.item, Item::FunctionCallOutput(_))
-        && half > 0
-    {
-        half += 1;
-    }
-    for entry in &mut told[..half] {
-        entry.forgotten = true;
-    }
-    half > 0
 }
 
 /// A user's message of one piece of audio, as the wire shows it before it is transcribed.
@@ -383,7 +363,7 @@ mod tests {
 
     fn ids(conversation: &Conversation) -> Vec<&str> {
         conversation
-            .entries()
+            .entries
             .iter()
             .filter_map(|entry| entry.item.id())
             .collect()
@@ -419,32 +399,17 @@ mod tests {
     }
 
     #[test]
-    fn the_older_half_is_forgotten_with_the_outputs_of_its_calls() {
-        let mut entries = vec![
-            entry("a"),
-            entry("b"),
-            Entry::plain(Item::function_output("c", "1")),
-            entry("d"),
-        ];
-        let told = |entries: &[Entry]| entries.iter().filter(|e| !e.forgotten).count();
-        assert!(forget_oldest(&mut entries));
-        assert_eq!(told(&entries), 1);
-        assert!(!forget_oldest(&mut entries));
-        assert_eq!(told(&entries), 1);
-    }
-
-    #[test]
     fn the_oldest_audio_is_given_up_first() {
         let mut conversation = Conversation::new("conv_1".to_owned(), 200);
         for id in ["a", "b", "c"] {
             conversation.insert(spoken(id, 80), Place::End);
         }
         let kept: Vec<_> = conversation
-            .entries()
+            .entries
             .iter()
             .map(Entry::audio_bytes)
             .collect();
         assert_eq!(kept, [0, 80, 80]);
-        assert_eq!(conversation.entries()[0].spoken[0].ms, 10);
+        assert_eq!(conversation.entries[0].spoken[0].ms, 10);
     }
 }

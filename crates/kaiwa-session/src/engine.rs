@@ -124,9 +124,10 @@ pub enum PromptToolChoice {
 }
 
 /// The cause of a failed [`EngineCommand::Generate`] whose prompt did not fit the model's
-/// context. The session forgets the oldest half of the conversation and tries again, unless
-/// the client has disabled truncation.
-pub const PROMPT_TOO_LONG: &str = "engine_invalid_input";
+/// context, for engines that cannot say by how much ([`EngineEvent::PromptTooLong`] is for
+/// those that can). The session forgets the oldest part of the conversation and tries again,
+/// unless the client has disabled truncation.
+pub const PROMPT_TOO_LONG: &str = "context_length_exceeded";
 
 /// What an engine says about a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,6 +178,15 @@ pub enum EngineEvent {
         output_tokens: u32,
         /// Whether it ended because the limit was reached.
         truncated: bool,
+    },
+    /// The prompt does not fit the model's context: nothing is generated, and nothing more
+    /// comes for the job. The session forgets the oldest items and tries again, unless the
+    /// client has disabled truncation.
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: u32,
+        /// Most tokens a prompt may have.
+        limit: u32,
     },
     /// Speech to append to the audio of the job.
     Speech {

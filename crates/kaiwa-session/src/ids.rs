@@ -45,6 +45,10 @@ impl IdSource {
         self.draw("call_")
     }
 
+    pub(crate) fn segment(&mut self) -> String {
+        self.draw("seg_")
+    }
+
     fn draw(&mut self, prefix: &str) -> String {
         let mut id = String::with_capacity(prefix.len() + DIGITS);
         id.push_str(prefix);
@@ -105,6 +109,7 @@ mod tests {
             (ids.response(), "resp_"),
             (ids.item(), "item_"),
             (ids.call(), "call_"),
+            (ids.segment(), "seg_"),
         ] {
             let digits = id.strip_prefix(prefix).expect(prefix);
             assert_eq!(digits.len(), 21, "{id}");

@@ -21,6 +21,7 @@
 //! - Results of a job that was cancelled are dropped by the job's id, whenever they come.
 //! - What the model is told it said is what was heard.
 //! - Memory is bounded by [`SessionOptions`].
+//! - No event is larger than 1 MiB, which is all that some clients take.
 //!
 //! # The cascade
 //!
@@ -35,6 +36,7 @@ mod clause;
 mod config;
 mod conversation;
 mod engine;
+mod event_size;
 mod ids;
 mod input_buffer;
 mod io;
@@ -42,11 +44,13 @@ mod ledger;
 mod options;
 mod outbox;
 mod prompt;
+mod rate_limits;
 mod refusal;
 mod response;
 mod session;
 mod speech;
 mod timer;
+mod truncation;
 mod vad;
 
 pub use config::effective;
@@ -56,5 +60,6 @@ pub use engine::{
 };
 pub use io::{CloseReason, Drain, Input, Millis, Output};
 pub use options::SessionOptions;
+pub use rate_limits::{RateLimitConfig, RateLimitName};
 pub use session::Session;
 pub use timer::Timer;

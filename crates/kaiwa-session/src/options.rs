@@ -1,6 +1,6 @@
 //! What a server decides about a session before it begins.
 
-use crate::Millis;
+use crate::{Millis, RateLimitConfig};
 
 /// How a session begins and what bounds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,9 @@ pub struct SessionOptions {
     /// Most bytes of audio kept for `conversation.item.retrieve`; the oldest items lose
     /// theirs first.
     pub max_kept_audio_bytes: usize,
-    /// Whether `rate_limits.updated` (with an empty list) follows each response.
-    pub rate_limits: bool,
+    /// What the session may use in a time. A response beyond it fails, and
+    /// `rate_limits.updated` follows each response. Empty sets no limits and sends nothing.
+    pub rate_limits: Vec<RateLimitConfig>,
 }
 
 impl Default for SessionOptions {
@@ -46,7 +47,7 @@ impl Default for SessionOptions {
             silence_duration_ms: 500,
             max_buffer_ms: 10 * 60 * 1000,
             max_kept_audio_bytes: 64 << 20,
-            rate_limits: false,
+            rate_limits: Vec::new(),
         }
     }
 }

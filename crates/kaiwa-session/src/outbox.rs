@@ -1,13 +1,15 @@
 //! Outputs that wait to be taken, and the jobs whose results are wanted.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kaiwa_protocol::{Error, ErrorDetail, ServerEvent};
 
 use crate::{
     engine::{EngineCommand, JobId},
+    event_size,
     ids::IdSource,
     io::{CloseReason, Output},
+    refusal::MAX_ID_CHARS,
 };
 
 /// Whose job it is.
@@ -28,6 +30,8 @@ pub(crate) struct Outbox {
     pub(crate) outputs: VecDeque<Output>,
     jobs: BTreeMap<JobId, JobOwner>,
     last_job: u64,
+    /// Ids of all calls that were ever told to the client.
+    calls: BTreeSet<String>,
 }
 
 impl Outbox {
@@ -37,6 +41,7 @@ impl Outbox {
             outputs: VecDeque::new(),
             jobs: BTreeMap::new(),
             last_job: 0,
+            calls: BTreeSet::new(),
         }
     }
 
@@ -49,10 +54,31 @@ impl Outbox {
 
     /// Answers the client's event `event_id` with an error.
     pub(crate) fn refuse(&mut self, detail: ErrorDetail, event_id: Option<&str>) {
+        self.send_error(detail.with_event_id(event_id.map(str::to_owned)));
+    }
+
+    /// Sends an error.
+    pub(crate) fn send_error(&mut self, detail: ErrorDetail) {
         self.send(Error {
-            error: detail.with_event_id(event_id.map(str::to_owned)),
+            error: event_size::clipped(detail),
             ..Error::default()
         });
+    }
+
+    /// Gives a call the id its engine or client chose, or a new one where that cannot be:
+    /// clients tell calls apart by their ids, also those of responses out of band.
+    pub(crate) fn call_id(&mut self, chosen: &str) -> String {
+        let id = match is_plain_id(chosen) && !self.calls.contains(chosen) {
+            true => chosen.to_owned(),
+            false => self.ids.call(),
+        };
+        self.calls.insert(id.clone());
+        id
+    }
+
+    /// A client made a call with this id.
+    pub(crate) fn know_call(&mut self, id: &str) {
+        self.calls.insert(id.to_owned());
     }
 
     /// Names a job without giving it to an engine yet.
@@ -102,4 +128,10 @@ impl Outbox {
     pub(crate) fn owner(&self, job: JobId) -> Option<&JobOwner> {
         self.jobs.get(&job)
     }
+}
+
+/// Whether clients can use an id: short and plain.
+fn is_plain_id(id: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(is_plain)
 }

@@ -50,6 +50,48 @@ pub(crate) fn messages<'a>(
     messages
 }
 
+/// What a message takes besides its text (the marks of its role), in characters.
+const MESSAGE_CHARS: u64 = 16;
+
+/// The characters of messages: what their tokens are estimated from. Images have none.
+pub(crate) fn chars(messages: &[PromptMessage]) -> u64 {
+    messages
+        .iter()
+        .map(|message| {
+            let calls = message.calls.iter().flat_map(|c| [&c.name, &c.arguments]);
+            let texts = calls.chain([&message.text]);
+            MESSAGE_CHARS + texts.map(|text| text_chars(text)).sum::<u64>()
+        })
+        .sum()
+}
+
+/// The characters that functions take in a prompt.
+pub(crate) fn tool_chars(tools: &[PromptTool]) -> u64 {
+    tools
+        .iter()
+        .map(|tool| {
+            let parameters = tool.parameters.to_string();
+            let texts = [&tool.name, &tool.description, &parameters];
+            texts.into_iter().map(|text| text_chars(text)).sum::<u64>()
+        })
+        .sum()
+}
+
+/// Characters of what users said aloud: the part of a prompt that was audio.
+pub(crate) fn spoken_chars<'a>(context: impl Iterator<Item = &'a Entry>) -> u64 {
+    context
+        .flat_map(|entry| &entry.spoken)
+        .map(|spoken| match &spoken.hearing {
+            Hearing::Heard(text) => text_chars(text.trim()),
+            Hearing::Pending(_) | Hearing::Failed => 0,
+        })
+        .sum()
+}
+
+fn text_chars(text: &str) -> u64 {
+    text.chars().count() as u64
+}
+
 /// A message that is only text.
 pub(crate) fn text_message(role: PromptRole, text: String) -> PromptMessage {
     PromptMessage {

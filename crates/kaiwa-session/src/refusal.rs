@@ -76,6 +76,14 @@ pub(crate) fn no_responses(kind: &str) -> Refusal {
     invalid("type", reason)
 }
 
+/// More JSON than fits into the event that shows it.
+pub(crate) fn too_large(param: &str, most: usize, bytes: usize) -> Refusal {
+    let message = format!(
+        "Invalid '{param}': too large. It takes {bytes} bytes of JSON, and events hold {most}."
+    );
+    refuse("string_above_max_length", message, Some(param))
+}
+
 /// A second response while one writes to the conversation.
 pub(crate) fn already_active(response_id: &str) -> Refusal {
     let message = format!(

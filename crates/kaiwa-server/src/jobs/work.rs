@@ -197,6 +197,9 @@ fn message(message: PromptMessage) -> Message {
 
 /// An engine's failure in the words of the session.
 pub(crate) fn failed(error: &EngineError) -> EngineEvent {
+    if let Some(event) = too_long(error) {
+        return event;
+    }
     let code = match error.kind() {
         EngineErrorKind::InvalidInput => "engine_invalid_input",
         EngineErrorKind::Model => "engine_model_unavailable",
@@ -213,6 +216,22 @@ pub(crate) fn failed(error: &EngineError) -> EngineEvent {
         code: code.to_owned(),
         message,
     }
+}
+
+/// A prompt that does not fit the language model's context, as the engines that count say
+/// it: "the prompt has 5000 tokens, 4095 fit the language model's window".
+fn too_long(error: &EngineError) -> Option<EngineEvent> {
+    if error.kind() != EngineErrorKind::InvalidInput {
+        return None;
+    }
+    let numbers = error.message().strip_prefix("the prompt has ")?;
+    let mut numbers = numbers
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|number| number.parse().ok());
+    Some(EngineEvent::PromptTooLong {
+        tokens: numbers.next()?,
+        limit: numbers.next()?,
+    })
 }
 
 /// What the session hears of an engine that panicked: not the panic's text, which is for
@@ -357,6 +376,29 @@ mod tests {
         });
         job.transcribe(&engine, &[], &SttOptions::default());
         assert!(cancel.is_cancelled());
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_told_in_numbers() {
+        for (message, expected) in [
+            (
+                "the prompt has 5000 tokens, 4095 fit the language model's window",
+                Some((5000, 4095)),
+            ),
+            (
+                "the prompt has 6 tokens, but the context window holds 5",
+                Some((6, 5)),
+            ),
+            ("the prompt has no tokens", None),
+            ("a call of f is required, but no such function is given", None),
+        ] {
+            let numbers = match failed(&EngineError::invalid_input(message)) {
+                EngineEvent::PromptTooLong { tokens, limit } => Some((tokens, limit)),
+                EngineEvent::Failed { .. } => None,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(numbers, expected, "{message}");
+        }
     }
 
     #[test]

@@ -8,11 +8,14 @@ use kaiwa_protocol::{
 
 use super::voice_name;
 use crate::refusal::{
-    Refusal, invalid, missing_parameter, not_one_of, out_of_range, unknown_parameter,
+    Refusal, invalid, missing_parameter, not_one_of, out_of_range, too_long, unknown_parameter,
 };
 
 /// Most tokens that a client may allow a response.
 const MAX_OUTPUT_TOKENS: u64 = 4096;
+
+/// Longest name of a voice, in characters.
+const MAX_VOICE_CHARS: usize = 256;
 
 /// Checks the session of a `session.update`.
 pub(super) fn check_session(session: &RealtimeSession, voices: &[String]) -> Result<(), Refusal> {
@@ -154,6 +157,9 @@ pub(crate) fn check_voice(
     voices: &[String],
 ) -> Result<(), Refusal> {
     match voice.map(voice_name) {
+        Some(name) if name.chars().count() > MAX_VOICE_CHARS => {
+            Err(too_long(param, MAX_VOICE_CHARS, name.chars().count()))
+        }
         Some(name) if !voices.is_empty() && !voices.iter().any(|voice| voice == name) => {
             let voices: Vec<_> = voices.iter().map(String::as_str).collect();
             Err(not_one_of(param, name, &voices))

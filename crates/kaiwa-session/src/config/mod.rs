@@ -16,6 +16,7 @@ pub(crate) use self::check::{
 };
 use crate::{
     Millis, SessionOptions,
+    event_size::{self, MAX_SHOWN_BYTES},
     refusal::{self, Refusal},
     vad::TurnParameters,
 };
@@ -212,6 +213,10 @@ impl Config {
             }
             set(&mut output.voice, update.voice);
         }
+        let bytes = event_size::session_bytes(&new.shown());
+        if bytes > MAX_SHOWN_BYTES {
+            return Err(refusal::too_large("session", MAX_SHOWN_BYTES, bytes));
+        }
         Ok(new)
     }
 
@@ -254,6 +259,24 @@ impl Config {
             .include
             .value()
             .is_some_and(|include| include.contains(&Include::InputAudioTranscriptionLogprobs))
+    }
+
+    /// Whether the transcriber is one that tells speakers apart.
+    pub(crate) fn wants_segments(&self) -> bool {
+        self.transcription()
+            .and_then(|config| config.model.as_deref())
+            .is_some_and(|model| model.contains("diarize"))
+    }
+
+    /// Whether it is left to the transcriber which language it hears.
+    pub(crate) fn detects_language(&self) -> bool {
+        self.transcription().is_some_and(|config| {
+            !config.language.is_value()
+                && config
+                    .languages
+                    .as_deref()
+                    .is_none_or(|only| only.len() != 1)
+        })
     }
 
     /// The format of appended audio.

@@ -11,9 +11,9 @@ use crate::conversation::Entry;
 /// A call that is being written.
 #[derive(Debug)]
 pub(super) struct CallPart {
-    item_id: String,
+    pub(super) item_id: String,
     output_index: u32,
-    pub(super) call_id: String,
+    call_id: String,
     name: String,
     pub(super) arguments: String,
     /// Bytes of the arguments that were sent.

@@ -328,7 +328,7 @@ impl MessagePart {
             voiced,
             ..Entry::plain(item.clone())
         };
-        entry.show_truncated();
+        entry.hide_truncated();
         frame.settle(entry, &self.item_id);
         item
     }

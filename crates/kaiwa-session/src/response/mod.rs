@@ -3,29 +3,23 @@
 mod call;
 mod message;
 mod settings;
+mod usage;
 
 use std::collections::VecDeque;
 
 use kaiwa_protocol::{
-    CachedTokensDetails, InputTokenDetails, Item, ItemStatus, Maybe, OutputTokenDetails,
-    RESPONSE_OBJECT, Response as WireResponse, ResponseCreated, ResponseDone, ResponseStatus,
-    StatusDetails, StatusError, StatusReason, Usage,
+    Item, ItemStatus, Maybe, RESPONSE_OBJECT, Response as WireResponse, ResponseCreated,
+    ResponseDone, ResponseStatus, StatusDetails, StatusError, StatusReason,
 };
 
-pub(crate) use self::settings::Settings;
-use self::{call::CallPart, message::MessagePart};
+use self::{call::CallPart, message::MessagePart, usage::Written};
+pub(crate) use self::{settings::Settings, usage::PromptSize};
 use crate::{
     Millis,
     conversation::{Conversation, Entry, Place},
     engine::{EngineEvent, JobId},
     outbox::Outbox,
 };
-
-/// Milliseconds of a user's audio that cost a token.
-const USER_MS_PER_TOKEN: Millis = 100;
-
-/// Milliseconds of the assistant's audio that cost a token.
-const ASSISTANT_MS_PER_TOKEN: Millis = 50;
 
 /// A response that is being made.
 #[derive(Debug)]
@@ -42,8 +36,12 @@ pub(crate) struct Response {
     pub(crate) writing: Option<JobId>,
     /// What the language model counted, once it is done.
     written: Option<Written>,
-    /// Audio of users in the context.
-    pub(crate) input_audio_ms: Millis,
+    /// How long the prompt is that was given to the language model.
+    pub(crate) prompt: PromptSize,
+    /// Pieces that the language model has written: about as many as tokens.
+    pieces: u64,
+    /// Calls that the language model has begun.
+    calls: u32,
     /// Items that are not finished; the first one is sent, the others wait for it.
     parts: VecDeque<Part>,
     /// Items that are finished.
@@ -62,21 +60,28 @@ pub(crate) enum Ending {
     Completed,
     Cancelled(StatusReason),
     Incomplete(StatusReason),
-    Failed { code: String, message: String },
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Written {
-    input_tokens: u32,
-    cached_tokens: u32,
-    output_tokens: u32,
-    truncated: bool,
+    Failed {
+        kind: &'static str,
+        code: String,
+        message: String,
+    },
 }
 
 #[derive(Debug)]
 enum Part {
     Message(Box<MessagePart>),
     Call(CallPart),
+}
+
+impl Ending {
+    /// An engine failed.
+    pub(crate) fn broken(code: String, message: String) -> Self {
+        Self::Failed {
+            kind: "server_error",
+            code,
+            message,
+        }
+    }
 }
 
 /// What a part needs to know of its response.
@@ -97,7 +102,9 @@ impl Response {
             nudge: None,
             writing: None,
             written: None,
-            input_audio_ms: 0,
+            prompt: PromptSize::default(),
+            pieces: 0,
+            calls: 0,
             parts: VecDeque::new(),
             output: Vec::new(),
             items: 0,
@@ -119,14 +126,22 @@ impl Response {
         self.writing.is_none() && self.written.is_none()
     }
 
-    /// Whether the job writes it and has not written anything yet.
-    pub(crate) fn is_untouched(&self, job: JobId) -> bool {
-        self.writing == Some(job) && self.items == 0
+    /// Whether some of it was written.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.items > 0
     }
 
     /// When the listener will have heard all that was sent, if it is played at once.
     pub(crate) fn playback_end(&self) -> Option<Millis> {
         self.first_audio_at.map(|at| at + self.audio_ms)
+    }
+
+    /// Whether an item with this id is being made.
+    pub(crate) fn makes(&self, item_id: &str) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Message(message) => message.item_id == item_id,
+            Part::Call(call) => call.item_id == item_id,
+        })
     }
 
     /// The message with this id, if it is being made.
@@ -148,19 +163,29 @@ impl Response {
         now: Millis,
     ) -> Option<Ending> {
         match event {
-            EngineEvent::Text { text } => self.write(&text, outbox),
-            EngineEvent::CallStart { call_id, name } => {
+            EngineEvent::Text { text } => {
+                self.pieces += 1;
+                self.write(&text, outbox);
+            }
+            EngineEvent::CallStart { .. } if self.calls > 0 && !self.settings.parallel_calls => {
+                // One call is all that is asked for: the rest need not be written.
+                outbox.cancel(job);
+                self.writing = None;
+                self.written = Some(self.estimate());
                 self.complete_last();
-                let call_id = match is_usable_call_id(&call_id, conversation, &self.parts) {
-                    true => call_id,
-                    false => outbox.ids.call(),
-                };
+            }
+            EngineEvent::CallStart { call_id, name } => {
+                self.pieces += 1;
+                self.calls += 1;
+                self.complete_last();
+                let call_id = outbox.call_id(&call_id);
                 let item_id = outbox.ids.item();
                 let call = CallPart::new(item_id, self.items, call_id, name);
                 self.items += 1;
                 self.parts.push_back(Part::Call(call));
             }
             EngineEvent::CallArguments { text } => {
+                self.pieces += 1;
                 if let Some(Part::Call(call)) = self.parts.back_mut() {
                     call.arguments.push_str(&text);
                 }
@@ -174,9 +199,9 @@ impl Response {
                 outbox.retire(job);
                 self.writing = None;
                 self.written = Some(Written {
-                    input_tokens,
-                    cached_tokens,
-                    output_tokens,
+                    input_tokens: u64::from(input_tokens),
+                    cached_tokens: u64::from(cached_tokens.min(input_tokens)),
+                    output_tokens: u64::from(output_tokens),
                     truncated,
                 });
                 self.complete_last();
@@ -192,10 +217,11 @@ impl Response {
             }
             EngineEvent::Failed { code, message } => {
                 outbox.retire(job);
-                return Some(Ending::Failed { code, message });
+                return Some(Ending::broken(code, message));
             }
-            // Answers to other kinds of jobs.
-            EngineEvent::Voice { .. }
+            // Dealt with by the session, and answers to other kinds of jobs.
+            EngineEvent::PromptTooLong { .. }
+            | EngineEvent::Voice { .. }
             | EngineEvent::TranscriptDelta { .. }
             | EngineEvent::Transcript { .. } => {}
         }
@@ -203,13 +229,14 @@ impl Response {
     }
 
     /// Ends the response: stops its jobs, closes its open items, says that it is done.
+    /// Returns how many tokens it cost.
     pub(crate) fn end(
         mut self,
         ending: Ending,
         outbox: &mut Outbox,
         conversation: &mut Conversation,
         now: Millis,
-    ) {
+    ) -> u64 {
         if let Some(job) = self.writing.take() {
             outbox.cancel(job);
         }
@@ -228,8 +255,11 @@ impl Response {
             self.output.extend(item);
         }
         let done = self.done(ending, &conversation.id);
+        let usage = done.response.usage.value();
+        let tokens = usage.map_or(0, |usage| usage.total_tokens.unwrap_or(0));
         outbox.send(done);
         conversation.limit_audio();
+        tokens
     }
 
     /// Appends to the message that is being written.
@@ -316,9 +346,13 @@ impl Response {
             Ending::Completed => (ResponseStatus::Completed, None, None),
             Ending::Cancelled(reason) => (ResponseStatus::Cancelled, Some(reason), None),
             Ending::Incomplete(reason) => (ResponseStatus::Incomplete, Some(reason), None),
-            Ending::Failed { code, message } => {
+            Ending::Failed {
+                kind,
+                code,
+                message,
+            } => {
                 let error = StatusError {
-                    kind: "server_error".into(),
+                    kind: kind.into(),
                     code: code.into(),
                     message: message.into(),
                     ..StatusError::default()
@@ -362,45 +396,6 @@ impl Response {
             ..WireResponse::default()
         }
     }
-
-    /// The language model's own count of text, and the service's rates for audio. Text of a
-    /// response that did not come to its end is not known and counts as none.
-    fn usage(&self) -> Usage {
-        let (input_text, cached, output_text) = self.written.map_or((0, 0, 0), |written| {
-            (
-                u64::from(written.input_tokens),
-                u64::from(written.cached_tokens),
-                u64::from(written.output_tokens),
-            )
-        });
-        let input_audio = self.input_audio_ms / USER_MS_PER_TOKEN;
-        let output_audio = self.audio_ms / ASSISTANT_MS_PER_TOKEN;
-        let (input, output) = (input_text + input_audio, output_text + output_audio);
-        Usage {
-            total_tokens: Maybe::Value(input + output),
-            input_tokens: Maybe::Value(input),
-            output_tokens: Maybe::Value(output),
-            input_token_details: Maybe::Value(InputTokenDetails {
-                text_tokens: Maybe::Value(input_text),
-                audio_tokens: Maybe::Value(input_audio),
-                image_tokens: Maybe::Value(0),
-                cached_tokens: Maybe::Value(cached),
-                cached_tokens_details: Maybe::Value(CachedTokensDetails {
-                    text_tokens: Maybe::Value(cached),
-                    audio_tokens: Maybe::Value(0),
-                    image_tokens: Maybe::Value(0),
-                    ..CachedTokensDetails::default()
-                }),
-                ..InputTokenDetails::default()
-            }),
-            output_token_details: Maybe::Value(OutputTokenDetails {
-                text_tokens: Maybe::Value(output_text),
-                audio_tokens: Maybe::Value(output_audio),
-                ..OutputTokenDetails::default()
-            }),
-            ..Usage::default()
-        }
-    }
 }
 
 impl Frame<'_> {
@@ -425,15 +420,4 @@ impl Frame<'_> {
             self.outbox.send(done);
         }
     }
-}
-
-/// Whether an engine's id for a call can be the client's too: short, plain and new.
-fn is_usable_call_id(id: &str, conversation: &Conversation, parts: &VecDeque<Part>) -> bool {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-    let is_taken = conversation.has_call(id)
-        || parts.iter().any(|part| match part {
-            Part::Call(call) => call.call_id == id,
-            Part::Message(_) => false,
-        });
-    (1..=crate::refusal::MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(is_plain) && !is_taken
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kaiwa_audio::Format;
 use kaiwa_protocol::{
     AudioFormat, ConversationChoice, MaxOutputTokens, Maybe, Modality, ResponseAudio,
-    ResponseAudioOutput, ResponseParams, Truncation, Voice,
+    ResponseAudioOutput, ResponseParams, Voice,
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     engine::{PromptTool, PromptToolChoice},
     prompt,
     refusal::{self, Refusal},
+    truncation::Retention,
 };
 
 /// Most pairs of metadata.
@@ -43,8 +44,10 @@ pub(crate) struct Settings {
     pub(crate) metadata: Maybe<BTreeMap<String, String>>,
     /// Whether it writes to the default conversation.
     pub(crate) in_conversation: bool,
-    /// Whether the oldest items may be forgotten when the context is full.
-    pub(crate) may_forget: bool,
+    /// Whether it may make several calls.
+    pub(crate) parallel_calls: bool,
+    /// What happens when the context is too long.
+    pub(crate) retention: Retention,
 }
 
 impl Settings {
@@ -70,7 +73,8 @@ impl Settings {
             speed: output.speed.into_value().map_or(1.0, |n| n.get()) as f32,
             metadata: Maybe::Null,
             in_conversation: true,
-            may_forget: session.truncation.value() != Some(&Truncation::Disabled),
+            parallel_calls: session.parallel_tool_calls.copied().unwrap_or(true),
+            retention: Retention::new(session.truncation.value()),
         }
     }
 
@@ -98,6 +102,9 @@ impl Settings {
         }
         if params.tool_choice.is_value() {
             settings.tool_choice = prompt::tool_choice(params.tool_choice.value());
+        }
+        if let Some(parallel) = params.parallel_tool_calls.copied() {
+            settings.parallel_calls = parallel;
         }
         if let Some(most) = params.max_output_tokens.value() {
             settings.max_output_tokens = most.clone();

@@ -1,21 +1,25 @@
 //! Responses: asked for, written, ended.
 
-use kaiwa_protocol::{Item, RateLimitsUpdated, ResponseCancel, ResponseCreate, StatusReason};
+use kaiwa_protocol::{Item, ResponseCancel, ResponseCreate, StatusReason};
 
 use super::{Applied, Session};
 use crate::{
     Millis,
-    conversation::{Entry, Hearing, Spoken, forget_oldest, take_audio},
+    conversation::{Entry, Hearing, Spoken, take_audio},
     engine::{EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptRole},
     outbox::JobOwner,
     prompt, refusal,
-    response::{Ending, Response, Settings},
+    response::{Ending, PromptSize, Response, Settings},
     session::items::check_item,
+    truncation::{self, Retention},
 };
+
+/// The code of a response that a rate limit forbids.
+const RATE_LIMIT_EXCEEDED: &str = "rate_limit_exceeded";
 
 impl Session {
     /// `response.create`.
-    pub(super) fn create_response(&mut self, event: ResponseCreate) -> Applied {
+    pub(super) fn create_response(&mut self, event: ResponseCreate, now: Millis) -> Applied {
         let mut params = event
             .response
             .into_value()
@@ -37,7 +41,7 @@ impl Session {
                 .filter_map(|item| self.input_entry(item))
                 .collect()
         });
-        self.begin(response);
+        self.begin(response, now);
         Ok(())
     }
 
@@ -53,7 +57,7 @@ impl Session {
     }
 
     /// A turn of the user is over: answers it, unless an answer is still being given.
-    pub(super) fn respond_to_turn(&mut self, item_id: String) {
+    pub(super) fn respond_to_turn(&mut self, item_id: String, now: Millis) {
         if let Some(active) = self.active() {
             let refusal = refusal::already_active(&active.id);
             return self.outbox.refuse(*refusal, None);
@@ -61,11 +65,11 @@ impl Session {
         let settings = Settings::of_session(&self.config);
         let mut response = Response::new(self.outbox.ids.response(), settings);
         response.turn = Some(item_id);
-        self.begin(response);
+        self.begin(response, now);
     }
 
     /// The user has been silent for so long: lets the model speak up.
-    pub(super) fn respond_to_silence(&mut self, silence_ms: Millis) {
+    pub(super) fn respond_to_silence(&mut self, silence_ms: Millis, now: Millis) {
         if self.active().is_some() {
             return;
         }
@@ -76,7 +80,7 @@ impl Session {
             "(The user has said nothing for {seconds} seconds. Gently check whether they are \
              still there.)"
         ));
-        self.begin(response);
+        self.begin(response, now);
     }
 
     /// What an engine says about a response.
@@ -90,13 +94,27 @@ impl Session {
         let Some(index) = self.responses.iter().position(|r| r.id == response_id) else {
             return;
         };
-        if let EngineEvent::Failed { code, .. } = &event
-            && code == PROMPT_TOO_LONG
-            && self.forget_for(index, job)
-        {
-            self.outbox.retire(job);
-            self.responses[index].writing = None;
-            return self.write_waiting();
+        if self.responses[index].writing == Some(job) {
+            match &event {
+                EngineEvent::Generated { input_tokens, .. } => {
+                    let chars = self.responses[index].prompt.chars;
+                    self.scale.learn(chars, u64::from(*input_tokens));
+                }
+                EngineEvent::PromptTooLong { tokens, limit } => {
+                    let (tokens, limit) = (u64::from(*tokens), u64::from(*limit));
+                    self.scale.learn(self.responses[index].prompt.chars, tokens);
+                    let message = format!(
+                        "The prompt has {tokens} tokens, and the model's context holds {limit}."
+                    );
+                    return self.shorten(index, job, limit, message, now);
+                }
+                EngineEvent::Failed { code, message } if code == PROMPT_TOO_LONG => {
+                    // How much fits is not known: less than this.
+                    let limit = self.responses[index].prompt.tokens;
+                    return self.shorten(index, job, limit, message.clone(), now);
+                }
+                _ => {}
+            }
         }
         let ending =
             self.responses[index].hear(job, event, &mut self.outbox, &mut self.conversation, now);
@@ -105,16 +123,35 @@ impl Session {
         }
     }
 
-    /// The context of a response is too long for the model: forgets half of it. `false` when
-    /// that may not or cannot be done.
-    fn forget_for(&mut self, index: usize, job: JobId) -> bool {
+    /// The prompt of a response is too long for the model: forgets the oldest items and has
+    /// it written again, or ends the response where that may not or cannot be done.
+    fn shorten(&mut self, index: usize, job: JobId, limit: u64, message: String, now: Millis) {
+        self.outbox.retire(job);
         let response = &mut self.responses[index];
-        response.is_untouched(job)
-            && response.settings.may_forget
-            && match &mut response.input {
-                Some(input) => forget_oldest(input),
-                None => forget_oldest(self.conversation.entries_mut()),
+        response.writing = None;
+        let reason = match response.settings.retention {
+            Retention::All => "Truncation is disabled.",
+            Retention::Newest { .. } if response.has_begun() => "The answer has begun.",
+            Retention::Newest { ratio, .. } => {
+                let entries = match &mut response.input {
+                    Some(input) => input.as_mut_slice(),
+                    None => self.conversation.entries_mut(),
+                };
+                let told = truncation::told_chars(entries.iter());
+                let fixed = response.prompt.chars.saturating_sub(told);
+                let most = self.scale.chars(truncation::part(ratio, limit));
+                if truncation::forget(entries, most.saturating_sub(fixed)) {
+                    return self.write_waiting();
+                }
+                "Nothing is left that could be forgotten."
             }
+        };
+        let ending = Ending::Failed {
+            kind: "invalid_request_error",
+            code: PROMPT_TOO_LONG.to_owned(),
+            message: format!("{message} {reason}"),
+        };
+        self.end(index, ending, now);
     }
 
     /// Lets the model write the responses whose context is complete.
@@ -123,32 +160,46 @@ impl Session {
             if !response.is_waiting() {
                 continue;
             }
-            let entries = match &response.input {
-                Some(input) => input.as_slice(),
-                None => self.conversation.entries(),
+            let entries = match &mut response.input {
+                Some(input) => input.as_mut_slice(),
+                None => self.conversation.entries_mut(),
             };
-            let context: Vec<&Entry> = entries.iter().filter(|entry| !entry.forgotten).collect();
-            if context.iter().any(|entry| entry.is_pending()) {
+            let told = |entry: &&Entry| !entry.forgotten;
+            if entries.iter().filter(told).any(Entry::is_pending) {
                 continue;
             }
-            let finished = context.iter().copied().filter(|entry| !entry.in_progress());
-            let mut messages = prompt::messages(&response.settings.instructions, finished);
+            if let Retention::Newest {
+                ratio,
+                most: Some(most),
+            } = response.settings.retention
+                && self.scale.tokens(truncation::told_chars(entries.iter())) > most
+            {
+                let keep = self.scale.chars(truncation::part(ratio, most));
+                truncation::forget(entries, keep);
+            }
+            let finished = || {
+                let told = entries.iter().filter(told);
+                told.filter(|entry| !entry.in_progress())
+            };
+            let settings = &response.settings;
+            let mut messages = prompt::messages(&settings.instructions, finished());
             messages.extend(
                 response
                     .nudge
                     .clone()
                     .map(|nudge| prompt::text_message(PromptRole::User, nudge)),
             );
-            response.input_audio_ms = context
-                .iter()
-                .flat_map(|entry| &entry.spoken)
-                .map(|spoken| spoken.ms)
-                .sum();
+            let chars = prompt::chars(&messages) + prompt::tool_chars(&settings.tools);
+            response.prompt = PromptSize {
+                chars,
+                spoken_chars: prompt::spoken_chars(finished()),
+                tokens: self.scale.tokens(chars),
+            };
             let command = EngineCommand::Generate(Generate {
                 messages,
-                tools: response.settings.tools.clone(),
-                tool_choice: response.settings.tool_choice.clone(),
-                max_tokens: response.settings.max_tokens(),
+                tools: settings.tools.clone(),
+                tool_choice: settings.tool_choice.clone(),
+                max_tokens: settings.max_tokens(),
             });
             let owner = JobOwner::Response(response.id.clone());
             response.writing = Some(self.outbox.run(owner, command));
@@ -194,22 +245,32 @@ impl Session {
                 .is_some_and(|response| response.playback_end().is_some())
     }
 
-    fn begin(&mut self, response: Response) {
+    fn begin(&mut self, response: Response, now: Millis) {
         if response.settings.in_conversation {
             self.idle_at = None;
         }
         self.outbox.send(response.created(&self.conversation.id));
         self.responses.push(response);
-        self.write_waiting();
+        match self.limits.begin(now) {
+            Ok(()) => self.write_waiting(),
+            Err(exceeded) => {
+                let ending = Ending::Failed {
+                    kind: exceeded.name.as_str(),
+                    code: RATE_LIMIT_EXCEEDED.to_owned(),
+                    message: exceeded.message,
+                };
+                self.end(self.responses.len() - 1, ending, now);
+            }
+        }
     }
 
     fn end(&mut self, index: usize, ending: Ending, now: Millis) {
         let response = self.responses.remove(index);
         let in_conversation = response.settings.in_conversation;
         let played_at = response.playback_end().unwrap_or(now).max(now);
-        response.end(ending, &mut self.outbox, &mut self.conversation, now);
-        if self.options.rate_limits {
-            self.outbox.send(RateLimitsUpdated::default());
+        let tokens = response.end(ending, &mut self.outbox, &mut self.conversation, now);
+        if let Some(updated) = self.limits.end(tokens, now) {
+            self.outbox.send(updated);
         }
         if in_conversation && !self.user_is_speaking() {
             self.idle_at = self.idle_timeout_ms().map(|ms| played_at + ms);

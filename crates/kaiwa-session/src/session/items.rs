@@ -9,6 +9,7 @@ use kaiwa_protocol::{
 use super::{Applied, Session};
 use crate::{
     conversation::{Entry, Hearing, Place, Spoken, take_audio},
+    event_size::{self, MAX_SHOWN_BYTES},
     refusal,
 };
 
@@ -20,11 +21,10 @@ impl Session {
     pub(super) fn create_item(&mut self, event: ConversationItemCreate) -> Applied {
         let mut item = event.item;
         check_item("item", &item)?;
-        if let Some(id) = item.id() {
-            refusal::check_id("item.id", id)?;
-            if self.conversation.entry(id).is_some() {
-                return Err(refusal::duplicate_item(id));
-            }
+        if let Some(id) = item.id()
+            && self.is_taken(id)
+        {
+            return Err(refusal::duplicate_item(id));
         }
         if let Item::FunctionCallOutput(output) = &item
             && !self.conversation.has_call(&output.call_id)
@@ -43,6 +43,12 @@ impl Session {
             }
         };
 
+        let audio = take_audio(&mut item, self.config.input_format());
+        let bytes = event_size::item_bytes(&event_size::without_images(&item));
+        if bytes > MAX_SHOWN_BYTES {
+            return Err(refusal::too_large("item", MAX_SHOWN_BYTES, bytes));
+        }
+
         let item_id = match item.id() {
             Some(id) => id.to_owned(),
             None => self.outbox.ids.item(),
@@ -53,10 +59,15 @@ impl Session {
         if let Item::FunctionCall(call) = &mut item
             && !call.call_id.is_value()
         {
-            call.call_id = self.outbox.ids.call().into();
+            call.call_id = self.outbox.call_id("").into();
+        }
+        if let Item::FunctionCall(call) = &item
+            && let Some(call_id) = call.call_id.as_deref()
+        {
+            self.outbox.know_call(call_id);
         }
         let announced = self.config.transcription().is_some();
-        let spoken = take_audio(&mut item, self.config.input_format())
+        let spoken = audio
             .into_iter()
             .map(|(index, audio)| {
                 let hearing = self.listen(audio.samples.clone());
@@ -148,7 +159,7 @@ impl Session {
             return Err(refusal::already_shorter(ledger.ms(), event.audio_end_ms));
         }
         ledger.truncate(event.audio_end_ms);
-        entry.show_truncated();
+        entry.hide_truncated();
         self.outbox.send(ConversationItemTruncated {
             item_id: event.item_id.clone(),
             content_index: event.content_index,
@@ -156,6 +167,13 @@ impl Session {
             ..ConversationItemTruncated::default()
         });
         Ok(())
+    }
+
+    /// Whether an id belongs to an item, or to one that was announced and is to come.
+    fn is_taken(&self, id: &str) -> bool {
+        self.conversation.entry(id).is_some()
+            || self.responses.iter().any(|response| response.makes(id))
+            || self.turn_item_id() == Some(id)
     }
 
     /// `conversation.item.added` and `conversation.item.done` for an item that is whole.
@@ -171,6 +189,9 @@ impl Session {
 
 /// Checks an item that a client gives; `param` is the path to it.
 pub(super) fn check_item(param: &str, item: &Item) -> Applied {
+    if let Some(id) = item.id() {
+        refusal::check_id(&format!("{param}.id"), id)?;
+    }
     match item {
         Item::Message(message) => check_message(param, message),
         Item::FunctionCall(call) => match call.call_id.as_deref() {

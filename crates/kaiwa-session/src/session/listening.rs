@@ -5,10 +5,11 @@ use std::sync::Arc;
 use kaiwa_protocol::{
     ContentPart, ConversationItemInputAudioTranscriptionCompleted as Completed,
     ConversationItemInputAudioTranscriptionDelta as Delta,
-    ConversationItemInputAudioTranscriptionFailed as Failed, ErrorDetail,
+    ConversationItemInputAudioTranscriptionFailed as Failed,
+    ConversationItemInputAudioTranscriptionSegment as Segment, ErrorDetail,
     InputAudioBufferCommitted, InputAudioBufferSpeechStarted, InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered, Item, LogProb, Maybe, Number, StatusReason,
-    TranscriptionDuration, TranscriptionError, TranscriptionUsage,
+    TranscriptionDuration, TranscriptionError, TranscriptionLanguage, TranscriptionUsage,
 };
 
 use super::{Applied, Session};
@@ -37,6 +38,9 @@ const IDLE_MARGIN_MS: Millis = 500;
 /// Frames given to the detector at once (two seconds): the rest waits in the buffer.
 const MAX_FRAMES_OUT: u64 = 64;
 
+/// Who speaks, where speakers are asked for: nobody tells them apart yet.
+const SPEAKER: &str = "A";
+
 /// The turn detector's stream.
 #[derive(Debug)]
 pub(super) struct Detection {
@@ -58,6 +62,16 @@ struct Turn {
     item_id: String,
     /// Position of its first sample, the prefix included.
     start: u64,
+}
+
+/// Whose transcript the client is told of.
+struct Announcement {
+    item_id: String,
+    content_index: usize,
+    /// Length of the audio.
+    ms: Millis,
+    /// Whether no piece of it was told yet.
+    untold: bool,
 }
 
 impl Session {
@@ -146,14 +160,14 @@ impl Session {
             }
             Some(TurnEvent::End { frame }) => {
                 let end = detection.origin + frame * FRAME_SAMPLES;
-                self.end_turn(end, taking.create_response);
+                self.end_turn(end, taking.create_response, now);
             }
             None => {
                 let limit = self.options.max_buffer_ms * SAMPLES_PER_MS;
                 match &detection.turn {
                     Some(turn) if judged - turn.start.min(judged) >= limit => {
                         detection.detector.end_turn();
-                        self.end_turn(judged, taking.create_response);
+                        self.end_turn(judged, taking.create_response, now);
                     }
                     Some(_) => {}
                     None => {
@@ -180,13 +194,22 @@ impl Session {
         let aside = self.responses.iter_mut().filter_map(|r| r.input.as_mut());
         let entries = self.conversation.entries_mut().iter_mut();
         let mut announcement = None;
+        let whole = matches!(event, EngineEvent::Transcript { .. });
+        // Tokens are known when all has been heard, and go with the text then.
+        let in_pieces = !self.config.wants_logprobs();
         for entry in entries.chain(aside.flatten()) {
             let id = entry.item.id().unwrap_or_default().to_owned();
             let Some(spoken) = entry.heard_by(job) else {
                 continue;
             };
             if spoken.announced {
-                announcement = Some((id.clone(), spoken.content_index, spoken.ms));
+                announcement = Some(Announcement {
+                    item_id: id.clone(),
+                    content_index: spoken.content_index,
+                    ms: spoken.ms,
+                    untold: !spoken.told,
+                });
+                spoken.told |= whole || in_pieces;
             }
             if let Some(hearing) = &hearing {
                 spoken.hearing = hearing.clone();
@@ -201,8 +224,8 @@ impl Session {
             }
             item_id.get_or_insert(id);
         }
-        if let Some((item_id, content_index, ms)) = announcement {
-            self.announce_transcript(item_id, content_index, ms, &event);
+        if let Some(announcement) = announcement {
+            self.announce_transcript(announcement, &event);
         }
         let (Some(hearing), Some(item_id)) = (hearing, item_id) else {
             return;
@@ -211,7 +234,7 @@ impl Session {
         match (&hearing, event) {
             (Hearing::Failed, EngineEvent::Failed { code, message }) => {
                 let message = format!("Transcription of the user's audio failed: {message}");
-                self.end_waiting(&item_id, &Ending::Failed { code, message }, now);
+                self.end_waiting(&item_id, &Ending::broken(code, message), now);
             }
             (Hearing::Heard(text), _) if text.trim().is_empty() => {
                 self.end_unprovoked(&item_id, now);
@@ -222,7 +245,7 @@ impl Session {
     }
 
     /// The user has been silent for too long: commits the silence and lets the model speak.
-    pub(super) fn speak_up(&mut self) {
+    pub(super) fn speak_up(&mut self, now: Millis) {
         let Some(idle_ms) = self.idle_timeout_ms() else {
             return;
         };
@@ -241,7 +264,7 @@ impl Session {
         self.buffer.discard_before(start);
         let audio = self.buffer.take_all();
         self.commit(item_id, audio, Some(String::new()));
-        self.respond_to_silence(idle_ms);
+        self.respond_to_silence(idle_ms, now);
     }
 
     /// The idle timeout in force.
@@ -254,6 +277,12 @@ impl Session {
         self.detection
             .as_ref()
             .is_some_and(|detection| detection.turn.is_some())
+    }
+
+    /// The item that the turn going on will become.
+    pub(super) fn turn_item_id(&self) -> Option<&str> {
+        let turn = self.detection.as_ref()?.turn.as_ref()?;
+        Some(&turn.item_id)
     }
 
     /// Has audio transcribed, unless nobody would learn what was said: there is no language
@@ -306,7 +335,7 @@ impl Session {
         }
     }
 
-    fn end_turn(&mut self, end: u64, create_response: bool) {
+    fn end_turn(&mut self, end: u64, create_response: bool, now: Millis) {
         let Some(turn) = self.detection.as_mut().and_then(|d| d.turn.take()) else {
             return;
         };
@@ -318,7 +347,7 @@ impl Session {
         let audio = self.buffer.take(turn.start, end);
         self.commit(turn.item_id.clone(), audio, None);
         if create_response {
-            self.respond_to_turn(turn.item_id);
+            self.respond_to_turn(turn.item_id, now);
         }
     }
 
@@ -344,34 +373,72 @@ impl Session {
     }
 
     /// Tells the client about a transcript or a piece of it.
-    fn announce_transcript(
-        &mut self,
-        item_id: String,
-        content_index: usize,
-        ms: Millis,
-        event: &EngineEvent,
-    ) {
+    fn announce_transcript(&mut self, announcement: Announcement, event: &EngineEvent) {
+        let Announcement {
+            item_id,
+            content_index,
+            ms,
+            untold,
+        } = announcement;
         // A message has as many parts as fit into a frame: far less than 2^32.
         let content_index = content_index as u32;
+        let wants_logprobs = self.config.wants_logprobs();
         match event {
-            EngineEvent::TranscriptDelta { text } => self.outbox.send(Delta {
+            EngineEvent::TranscriptDelta { text } if !wants_logprobs => self.outbox.send(Delta {
                 item_id,
                 content_index: content_index.into(),
                 delta: text.as_str().into(),
                 ..Delta::default()
             }),
-            EngineEvent::Transcript { text, logprobs, .. } => {
-                let wanted = self.config.wants_logprobs();
+            EngineEvent::Transcript {
+                text,
+                language,
+                logprobs,
+            } => {
+                let seconds = Number::from(ms as f64 / 1000.0);
+                let logprobs: Maybe<Vec<_>> = wants_logprobs
+                    .then(|| logprobs.iter().map(log_prob).collect())
+                    .into();
+                if untold && !text.is_empty() {
+                    self.outbox.send(Delta {
+                        item_id: item_id.clone(),
+                        content_index: content_index.into(),
+                        delta: text.as_str().into(),
+                        logprobs: logprobs.clone(),
+                        ..Delta::default()
+                    });
+                }
+                if self.config.wants_segments() && !text.trim().is_empty() {
+                    let id = self.outbox.ids.segment();
+                    self.outbox.send(Segment {
+                        item_id: item_id.clone(),
+                        content_index,
+                        id,
+                        text: text.clone(),
+                        speaker: SPEAKER.to_owned(),
+                        start: 0_u64.into(),
+                        end: seconds.clone(),
+                        ..Segment::default()
+                    });
+                }
+                // A language that the client named was not detected.
+                let detected = language.clone().filter(|_| self.config.detects_language());
                 self.outbox.send(Completed {
                     item_id,
                     content_index,
                     transcript: text.clone(),
                     usage: TranscriptionUsage::Duration(TranscriptionDuration {
-                        seconds: Number::from(ms as f64 / 1000.0),
+                        seconds,
                         ..TranscriptionDuration::default()
                     }),
-                    logprobs: wanted
-                        .then(|| logprobs.iter().map(log_prob).collect())
+                    logprobs,
+                    languages: detected
+                        .map(|code| {
+                            vec![TranscriptionLanguage {
+                                code,
+                                ..TranscriptionLanguage::default()
+                            }]
+                        })
                         .into(),
                     ..Completed::default()
                 });

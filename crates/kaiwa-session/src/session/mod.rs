@@ -5,7 +5,7 @@ mod items;
 mod listening;
 
 use kaiwa_protocol::{
-    ClientEvent, Error, ErrorDetail, InputAudioBufferCleared, OutputAudioBufferClear,
+    ClientEvent, ErrorDetail, InputAudioBufferCleared, OutputAudioBufferClear,
     Session as WireSession, SessionCreated, SessionUpdate, SessionUpdated, Tagged, codes,
 };
 
@@ -18,8 +18,10 @@ use crate::{
     input_buffer::InputBuffer,
     io::{Drain, Input},
     outbox::{JobOwner, Outbox},
+    rate_limits::RateLimits,
     refusal::{self, MAX_EVENT_ID_CHARS, Refusal},
     response::Response,
+    truncation::Scale,
 };
 
 /// Result of a client's event: applied, or refused.
@@ -41,6 +43,10 @@ pub struct Session {
     detection: Option<Detection>,
     /// Responses that are being made; at most one of them writes to the conversation.
     responses: Vec<Response>,
+    /// What the session may use in a time.
+    limits: RateLimits,
+    /// Characters of a token, as the language model counts.
+    scale: Scale,
     /// When the session is over.
     expires_at: Millis,
     /// When the model is to speak up by itself.
@@ -84,6 +90,8 @@ impl Session {
             buffer: InputBuffer::new(config.input_format()),
             detection: None,
             responses: Vec::new(),
+            limits: RateLimits::new(&options.rate_limits),
+            scale: Scale::default(),
             expires_at: options.max_session_ms,
             idle_at: None,
             closed: false,
@@ -115,10 +123,7 @@ impl Session {
                     let applied = self.append(bytes);
                     self.answer(applied, event_id);
                 }
-                Input::Malformed(error) => self.outbox.send(Error {
-                    error: ErrorDetail::from(&error),
-                    ..Error::default()
-                }),
+                Input::Malformed(error) => self.outbox.send_error(ErrorDetail::from(&error)),
                 Input::Engine(job, event) => self.handle_engine(job, event, now),
                 Input::Timeout => {}
             }
@@ -159,7 +164,7 @@ impl Session {
             self.close(1001, &message);
         } else if self.idle_at.is_some_and(|at| now >= at) {
             self.idle_at = None;
-            self.speak_up();
+            self.speak_up(now);
         }
     }
 
@@ -190,7 +195,7 @@ impl Session {
             {
                 Err(refusal::no_responses(event.kind()))
             }
-            ClientEvent::ResponseCreate(event) => self.create_response(event),
+            ClientEvent::ResponseCreate(event) => self.create_response(event, now),
             ClientEvent::ResponseCancel(event) => self.cancel_response(&event, now),
             // Over a WebSocket nothing is played by the server.
             ClientEvent::OutputAudioBufferClear(_) => Err(refusal::not_one_of(

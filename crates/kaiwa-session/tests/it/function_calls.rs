@@ -138,3 +138,47 @@ fn tools_and_choice_reach_the_language_model() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn an_id_is_used_for_one_call_even_if_that_was_out_of_band() {
+    let mut harness = Harness::new();
+    for conversation in ["none", "auto"] {
+        let mut events = call("same", "f", &["{}"]);
+        events.push(generated(9));
+        harness.answers.push_back(events);
+        harness.client(json!({"type": "response.create", "response": {
+            "conversation": conversation}}));
+    }
+    let calls = harness.sent("response.function_call_arguments.done");
+    assert_eq!(calls[0]["call_id"], "same");
+    assert_ne!(calls[1]["call_id"], "same");
+}
+
+#[test]
+fn without_parallel_calls_the_first_one_ends_the_answer() {
+    let mut harness = Harness::updated(json!({"type": "realtime", "parallel_tool_calls": false,
+        "output_modalities": ["text"]}));
+    harness.by_hand = true;
+    harness.say("weather in Rome and Oslo?");
+    let writing = harness.job("generate");
+    harness.forget();
+    for event in call("a", "weather", &["{}"]) {
+        harness.engine(writing, event);
+    }
+    for event in call("b", "weather", &["{}"]) {
+        harness.engine(writing, event);
+    }
+    insta::assert_snapshot!(harness.record());
+    // A response may allow them for itself.
+    harness.client(json!({"type": "response.create", "response": {
+        "parallel_tool_calls": true}}));
+    let writing = harness.job("generate");
+    let calls = call("c", "weather", &["{}"])
+        .into_iter()
+        .chain(call("d", "weather", &["{}"]));
+    for event in calls.chain([generated(9)]) {
+        harness.engine(writing, event);
+    }
+    let output = &harness.last("response.done")["response"]["output"];
+    assert_eq!(output.as_array().map(Vec::len), Some(2));
+}

@@ -27,7 +27,7 @@ fn truncate(item: &Value, ms: u64) -> Value {
 }
 
 #[test]
-fn truncation_leaves_what_was_heard_on_the_wire_and_for_the_model() {
+fn truncation_deletes_the_transcript_and_leaves_the_model_what_was_heard() {
     let (mut harness, item) = answered();
     harness.client(truncate(&item, 1100));
     harness.client(json!({"type": "conversation.item.retrieve", "item_id": item}));
@@ -48,7 +48,8 @@ fn truncation_at_the_start_empties_the_answer() {
     harness.client(truncate(&item, 0));
     harness.client(json!({"type": "conversation.item.retrieve", "item_id": item}));
     let content = &harness.last("conversation.item.retrieved")["item"]["content"][0];
-    assert_eq!(content["transcript"], "");
+    assert_eq!(content["transcript"], Value::Null);
+    assert_eq!(content["audio"], "");
     harness.by_hand = true;
     harness.say("go on");
     let (_, command) = &harness.jobs[0];
@@ -98,7 +99,11 @@ fn an_answer_may_be_truncated_while_it_is_given() {
     );
     harness.client(json!({"type": "conversation.item.retrieve", "item_id": item}));
     let content = &harness.last("conversation.item.retrieved")["item"]["content"][0];
-    assert_eq!(content["transcript"], "One two");
+    assert_eq!(content["transcript"], Value::Null);
+    harness.by_hand = true;
+    harness.say("go on");
+    let (_, command) = &harness.jobs[0];
+    assert_eq!(harness.prompt(command)[2], "Assistant: One two");
 }
 
 #[test]
@@ -220,4 +225,31 @@ fn history_of_the_assistant_can_be_replayed_as_text() {
         harness.prompt(&harness.jobs[0].1),
         ["System: Be brief.", "Assistant: I am here."]
     );
+}
+
+#[test]
+fn an_id_that_was_announced_is_taken_before_its_item_is_there() {
+    let mut harness = Harness::new();
+    harness.by_hand = true;
+    // A message that is deleted while it is spoken.
+    harness.say("count");
+    harness.work("generate");
+    let item = harness.last("response.output_item.added")["item"]["id"].clone();
+    harness.client(json!({"type": "conversation.item.delete", "item_id": item}));
+    // A turn that has begun.
+    harness.client(
+        json!({"type": "session.update", "session": {"type": "realtime", "audio": {
+        "input": {"turn_detection": {"type": "server_vad", "interrupt_response": false}}}}}),
+    );
+    harness.audio(480, true);
+    let turn = harness.last("input_audio_buffer.speech_started")["item_id"].clone();
+    for id in [item, turn] {
+        let id = id.as_str().expect("an id");
+        harness.client(json!({"type": "conversation.item.create", "item": user(id)}));
+        assert_eq!(
+            harness.last("error")["error"]["code"],
+            "item_create_duplicate_item_id"
+        );
+    }
+    assert_eq!(harness.sent("error").len(), 2);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kaiwa_session::{EngineCommand, EngineEvent, Input, Output, SessionOptions, Timer};
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, failed};
+use crate::harness::{Harness, failed, transcript};
 
 fn detection(members: Value) -> Value {
     let mut detection = json!({"type": "server_vad", "silence_duration_ms": 320});
@@ -186,6 +186,111 @@ fn tokens_of_a_transcript_are_told_when_included() {
         json!([{"token": "hi", "logprob": -0.5, "bytes": [104, 105]}])
     );
     assert_eq!(event["usage"]["type"], "duration");
+    // Tokens are known at the end: the text comes with them, in one piece.
+    let deltas = harness.sent("conversation.item.input_audio_transcription.delta");
+    assert_eq!(deltas.len(), 1);
+    assert_eq!(deltas[0]["delta"], "hi");
+    assert_eq!(deltas[0]["logprobs"], event["logprobs"]);
+}
+
+#[test]
+fn a_transcript_without_pieces_is_one_piece() {
+    let mut harness = Harness::updated(json!({"type": "realtime", "audio": {"input": {
+        "turn_detection": null, "transcription": {"model": "whisper-1"}}}}));
+    harness.by_hand = true;
+    harness.audio(320, true);
+    harness.client(json!({"type": "input_audio_buffer.commit"}));
+    let from = harness.events.len();
+    harness.engine(harness.job("transcribe"), transcript("hello"));
+    assert_eq!(
+        harness.kinds(from),
+        [
+            "conversation.item.input_audio_transcription.delta",
+            "conversation.item.input_audio_transcription.completed"
+        ]
+    );
+    assert_eq!(harness.events[from]["delta"], "hello");
+}
+
+#[test]
+fn the_language_is_told_where_it_was_detected() {
+    for (transcription, languages) in [
+        (json!({"model": "whisper-1"}), json!([{"code": "en"}])),
+        (json!({"model": "whisper-1", "language": "en"}), Value::Null),
+        (
+            json!({"model": "gpt-transcribe", "languages": ["en"]}),
+            Value::Null,
+        ),
+        (
+            json!({"model": "gpt-transcribe", "languages": ["en", "de"]}),
+            json!([{"code": "en"}]),
+        ),
+    ] {
+        let mut harness = Harness::updated(json!({"type": "realtime", "audio": {"input": {
+            "transcription": transcription}}}));
+        harness.transcripts.push_back(Ok("hello"));
+        harness.audio(640, true);
+        harness.audio(640, false);
+        let event = harness.last("conversation.item.input_audio_transcription.completed");
+        assert_eq!(event["languages"], languages, "{transcription}");
+    }
+}
+
+#[test]
+fn a_transcriber_that_tells_speakers_apart_gives_a_segment() {
+    let mut harness = Harness::updated(json!({"type": "realtime", "audio": {"input": {
+        "turn_detection": null, "transcription": {"model": "gpt-4o-transcribe-diarize"}}}}));
+    harness.transcripts.push_back(Ok("hello there"));
+    harness.transcripts.push_back(Ok(" "));
+    for _ in 0..2 {
+        harness.audio(960, true);
+        harness.client(json!({"type": "input_audio_buffer.commit"}));
+    }
+    // One for the words, none for the noise.
+    let segments = harness.sent("conversation.item.input_audio_transcription.segment");
+    assert_eq!(segments.len(), 1);
+    let segment = segments[0];
+    assert_eq!(segment["text"], "hello there");
+    assert_eq!(segment["speaker"], "A");
+    assert_eq!(segment["start"], 0.0);
+    assert_eq!(segment["end"], 0.96);
+    assert!(
+        segment["id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("seg_"))
+    );
+}
+
+#[test]
+fn a_format_may_change_in_the_middle_of_a_turn() {
+    let mut harness = Harness::new();
+    harness.audio(640, true);
+    harness.client(
+        json!({"type": "session.update", "session": {"type": "realtime", "audio": {
+        "input": {"format": {"type": "audio/pcmu"}}}}}),
+    );
+    // Half a second of silence, and what is left of a frame.
+    let input = Input::Audio {
+        event_id: None,
+        bytes: &[0xFF; 8 * 512],
+    };
+    let outputs: Vec<_> = harness.session.handle(input, harness.now).collect();
+    for output in outputs {
+        if let Output::Run(job, EngineCommand::Detect { .. }) = output {
+            harness.engine(job, EngineEvent::Voice { probability: 0.0 });
+        }
+    }
+    let started = harness.last("input_audio_buffer.speech_started")["audio_start_ms"].clone();
+    let stopped = harness.last("input_audio_buffer.speech_stopped")["audio_end_ms"]
+        .as_u64()
+        .expect("a number");
+    assert_eq!(started, 0);
+    assert!(stopped.abs_diff(640 + 320) <= 32, "{stopped}");
+    let item = harness.last("input_audio_buffer.committed")["item_id"].clone();
+    harness.client(json!({"type": "conversation.item.retrieve", "item_id": item}));
+    let part = &harness.last("conversation.item.retrieved")["item"]["content"][0];
+    let bytes = part["audio"].as_str().expect("base64").len() as u64 / 4 * 3;
+    assert!(bytes.abs_diff(stopped * 8) <= 3, "{bytes} for {stopped} ms");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 mod harness;
 
 mod barge_in;
+mod context;
 mod errors;
 mod function_calls;
 mod interleavings;
 mod items;
+mod limits;
 mod listening;
 mod responses;
 mod session;

@@ -1,7 +1,7 @@
 //! Responses: cancelled, cut short, failed, out of band.
 
-use kaiwa_session::{EngineCommand, EngineEvent, PROMPT_TOO_LONG, SessionOptions};
-use serde_json::json;
+use kaiwa_session::{EngineCommand, EngineEvent};
+use serde_json::{Value, json};
 
 use crate::harness::{Harness, answer, failed, generated, speech};
 
@@ -232,22 +232,37 @@ fn an_empty_input_is_an_empty_context() {
     assert_eq!(harness.prompt(&harness.jobs[0].1), ["System: Be brief."]);
 }
 
-#[test]
-fn rate_limits_follow_each_response_when_asked_for() {
-    let mut harness = Harness::with(SessionOptions {
-        rate_limits: true,
-        ..SessionOptions::default()
-    });
-    harness.say("hi");
-    let kinds = harness.kinds(0);
+/// The counts of a response add up: by kind, and in all.
+#[track_caller]
+fn assert_adds_up(usage: &Value) {
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let sum = |details: &Value| {
+        ["text_tokens", "audio_tokens", "image_tokens"]
+            .iter()
+            .filter_map(|kind| details[kind].as_u64())
+            .sum::<u64>()
+    };
+    let input = &usage["input_token_details"];
+    assert_eq!(sum(input), number(&usage["input_tokens"]), "{usage}");
     assert_eq!(
-        kinds[kinds.len() - 2..],
-        ["response.done", "rate_limits.updated"]
+        sum(&input["cached_tokens_details"]),
+        number(&input["cached_tokens"]),
+        "{usage}"
+    );
+    assert_eq!(
+        sum(&usage["output_token_details"]),
+        number(&usage["output_tokens"]),
+        "{usage}"
+    );
+    assert_eq!(
+        number(&usage["input_tokens"]) + number(&usage["output_tokens"]),
+        number(&usage["total_tokens"]),
+        "{usage}"
     );
 }
 
 #[test]
-fn usage_counts_text_and_audio() {
+fn usage_counts_what_the_model_read_once() {
     let mut harness = Harness::updated(json!({"type": "realtime", "audio": {"input": {
         "turn_detection": null}}}));
     harness.transcripts.push_back(Ok("hello"));
@@ -255,63 +270,38 @@ fn usage_counts_text_and_audio() {
     harness.client(json!({"type": "input_audio_buffer.commit"}));
     harness.client(json!({"type": "response.create"}));
     let usage = &harness.last("response.done")["response"]["usage"];
-    // 960 ms are 9 tokens, one word of 300 ms is 6.
+    // The model counted 20 tokens. "hello" is 5 of the prompt's 46 characters, which makes 2
+    // of them. One word of 300 ms costs 6.
     assert_eq!(
         *usage,
-        json!({"total_tokens": 20 + 9 + 1 + 6, "input_tokens": 29, "output_tokens": 7,
-            "input_token_details": {"text_tokens": 20, "audio_tokens": 9, "image_tokens": 0,
+        json!({"total_tokens": 20 + 1 + 6, "input_tokens": 20, "output_tokens": 7,
+            "input_token_details": {"text_tokens": 18, "audio_tokens": 2, "image_tokens": 0,
                 "cached_tokens": 8, "cached_tokens_details":
                     {"text_tokens": 8, "audio_tokens": 0, "image_tokens": 0}},
             "output_token_details": {"text_tokens": 1, "audio_tokens": 6}})
     );
+    assert_adds_up(usage);
 }
 
 #[test]
-fn a_context_that_is_too_long_is_halved_until_it_fits_and_stays_so() {
+fn a_cancelled_answer_costs_what_was_written_of_it() {
     let mut harness = Harness::new();
     harness.by_hand = true;
-    for text in ["a", "b", "c", "d", "e"] {
-        harness.client(json!({"type": "conversation.item.create", "item": {
-            "type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}}));
-    }
-    let too_long = || EngineEvent::Failed {
-        code: PROMPT_TOO_LONG.to_owned(),
-        message: "too long".to_owned(),
-    };
-    harness.client(json!({"type": "response.create"}));
-    harness.engine(harness.job("generate"), too_long());
-    harness.engine(harness.job("generate"), too_long());
-    let (writing, command) = harness.jobs.back().expect("it is tried again").clone();
-    assert_eq!(
-        harness.prompt(&command),
-        ["System: Be brief.", "User: d", "User: e"]
-    );
-    for event in answer(&[]) {
-        harness.engine(writing, event);
-    }
-    assert_eq!(
-        harness.last("response.done")["response"]["status"],
-        "completed"
-    );
-    harness.say("f");
-    let (_, command) = harness.jobs.back().expect("the next answer is written");
-    assert_eq!(
-        harness.prompt(command)[1..],
-        ["User: d", "User: e", "User: f"]
-    );
-}
+    harness.say("hi");
+    harness.client(json!({"type": "response.cancel"}));
+    let usage = &harness.last("response.done")["response"]["usage"];
+    assert_eq!(usage["total_tokens"], 0);
+    assert_adds_up(usage);
 
-#[test]
-fn a_context_that_is_too_long_fails_the_response_when_truncation_is_disabled() {
-    let mut harness = Harness::updated(json!({"type": "realtime", "truncation": "disabled"}));
-    harness.answers.push_back(vec![EngineEvent::Failed {
-        code: PROMPT_TOO_LONG.to_owned(),
-        message: "too long".to_owned(),
-    }]);
-    harness.say("a");
-    harness.say("b");
-    assert_eq!(
-        harness.sent("response.done")[0]["response"]["status_details"]["error"]["code"],
-        PROMPT_TOO_LONG
-    );
+    harness.say("hi");
+    let writing = harness.job("generate");
+    for piece in ["One", " two", " three", " four, five"] {
+        harness.engine(writing, text(piece));
+    }
+    harness.client(json!({"type": "response.cancel"}));
+    let usage = &harness.last("response.done")["response"]["usage"];
+    assert_eq!(usage["output_token_details"]["text_tokens"], 4);
+    // "Be brief.", "hi" and "hi" with the marks of three messages are 61 characters.
+    assert_eq!(usage["input_tokens"], 61_u64.div_ceil(4));
+    assert_adds_up(usage);
 }

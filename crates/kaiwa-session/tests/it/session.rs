@@ -1,6 +1,6 @@
 //! Beginning, configuration, end.
 
-use kaiwa_session::{Input, Output, Session, SessionOptions, Timer};
+use kaiwa_session::{EngineCommand, Input, Output, Session, SessionOptions, Timer};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, answer};
@@ -65,6 +65,27 @@ fn the_voice_is_locked_after_the_first_audio() {
     let error = &harness.last("error")["error"];
     assert_eq!(error["code"], "cannot_update_voice");
     assert_eq!(error["event_id"], "w");
+}
+
+#[test]
+fn another_speed_counts_from_the_next_answer() {
+    let mut harness = Harness::new();
+    harness.by_hand = true;
+    harness.say("hi");
+    harness.client(
+        json!({"type": "session.update", "session": {"type": "realtime",
+        "audio": {"output": {"speed": 1.5}}}}),
+    );
+    let speed = |harness: &Harness| match &harness.jobs.back().expect("a job").1 {
+        EngineCommand::Speak { speed, .. } => *speed,
+        other => panic!("{other:?}"),
+    };
+    harness.work("generate");
+    assert_eq!(speed(&harness), 1.0);
+    harness.work("speak");
+    harness.say("again");
+    harness.work("generate");
+    assert_eq!(speed(&harness), 1.5);
 }
 
 #[test]
