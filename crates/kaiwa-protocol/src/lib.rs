@@ -1,9 +1,10 @@
-//! The OpenAI Realtime API (general availability dialect) as types: events, items, sessions, errors, and the codec.
+//! The OpenAI Realtime API as types: events, items, sessions, errors, and the codec.
 //!
 //! - [`ClientEvent`] and [`ServerEvent`] are what travels. Each event is a struct called as the event
 //!   (`response.output_audio.delta` is [`ResponseOutputAudioDelta`]) with public fields and a `Default`.
 //! - `ClientEvent::parse` and `ServerEvent::parse` read a frame, `write` and `to_json` write one. Sound takes a shorter
 //!   way: [`AppendRef`], [`AudioDeltaRef`], [`write_append`], [`write_audio_delta`].
+//! - [`Dialect`] does the same for connections that speak the beta dialect; see [`beta`].
 //! - [`ParseError`] is a faulty frame in the protocol's own terms; [`ErrorDetail`] is what travels.
 //!
 //! # Invariants
@@ -31,6 +32,7 @@
 //! ```
 
 mod audio;
+pub mod beta;
 mod client;
 mod codec;
 mod content;
@@ -47,6 +49,7 @@ mod voice;
 mod wire;
 
 pub use audio::*;
+pub use beta::{BETA_HEADER, BETA_HEADER_VALUE, BETA_SUBPROTOCOL, Dialect};
 pub use client::*;
 pub use codec::*;
 pub use content::*;

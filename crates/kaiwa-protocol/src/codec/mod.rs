@@ -1,6 +1,6 @@
 //! Frames: from text to events and back.
 //!
-//! The types know nothing of frames; another dialect would be another codec over the same types.
+//! The types know nothing of frames. The codec of the beta dialect is in [`beta`](crate::beta).
 
 mod audio;
 mod error;
@@ -9,4 +9,6 @@ mod write;
 
 pub use audio::{AppendRef, AudioDeltaRef};
 pub use error::{ParseError, ParseErrorKind};
+pub(crate) use read::parse;
 pub use write::{AudioPlace, write_append, write_audio_delta};
+pub(crate) use write::{json, write_delta};

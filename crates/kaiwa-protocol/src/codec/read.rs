@@ -33,7 +33,7 @@ impl ServerEvent {
 }
 
 /// Peeks at the type, then reads the event of that type from the same text.
-fn parse<E: From<UnknownEvent>>(
+pub(crate) fn parse<E: From<UnknownEvent>>(
     frame: &str,
     from_kind: impl FnOnce(&str, &str) -> Option<serde_json::Result<E>>,
 ) -> Result<E, ParseError> {

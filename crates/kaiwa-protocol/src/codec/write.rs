@@ -38,14 +38,7 @@ impl ServerEvent {
         frame.clear();
         match self {
             Self::ResponseOutputAudioDelta(event) => {
-                let place = AudioPlace {
-                    event_id: &event.event_id,
-                    response_id: &event.response_id,
-                    item_id: &event.item_id,
-                    output_index: event.output_index,
-                    content_index: event.content_index,
-                };
-                audio_delta(frame, &place, &event.delta, &event.extra);
+                write_delta(frame, ResponseOutputAudioDelta::KIND, event);
             }
             _ => json(frame, self),
         }
@@ -83,7 +76,25 @@ pub fn write_append(frame: &mut Vec<u8>, event_id: Option<&str>, audio: &[u8]) {
 /// Writes a `response.output_audio.delta` of `audio` into `frame`, replacing what it holds, without building the event.
 pub fn write_audio_delta(frame: &mut Vec<u8>, place: &AudioPlace<'_>, audio: &[u8]) {
     frame.clear();
-    audio_delta(frame, place, audio, &Extra::default());
+    audio_delta(
+        frame,
+        ResponseOutputAudioDelta::KIND,
+        place,
+        audio,
+        &Extra::default(),
+    );
+}
+
+/// Writes an event of sound as a frame into the empty `frame`, under the name that the dialect has for it.
+pub(crate) fn write_delta(frame: &mut Vec<u8>, kind: &str, event: &ResponseOutputAudioDelta) {
+    let place = AudioPlace {
+        event_id: &event.event_id,
+        response_id: &event.response_id,
+        item_id: &event.item_id,
+        output_index: event.output_index,
+        content_index: event.content_index,
+    };
+    audio_delta(frame, kind, &place, &event.delta, &event.extra);
 }
 
 fn append(frame: &mut Vec<u8>, event_id: Option<&str>, audio: &[u8], extra: &Extra) {
@@ -96,9 +107,15 @@ fn append(frame: &mut Vec<u8>, event_id: Option<&str>, audio: &[u8], extra: &Ext
     close(frame, extra);
 }
 
-fn audio_delta(frame: &mut Vec<u8>, place: &AudioPlace<'_>, audio: &[u8], extra: &Extra) {
+fn audio_delta(
+    frame: &mut Vec<u8>,
+    kind: &str,
+    place: &AudioPlace<'_>,
+    audio: &[u8],
+    extra: &Extra,
+) {
     frame.extend_from_slice(b"{\"type\":");
-    json(frame, ResponseOutputAudioDelta::KIND);
+    json(frame, kind);
     if !place.event_id.is_empty() {
         member(frame, "event_id", place.event_id);
     }
@@ -132,7 +149,8 @@ fn member<T: Serialize + ?Sized>(frame: &mut Vec<u8>, name: &str, value: &T) {
     json(frame, value);
 }
 
-fn json<T: Serialize + ?Sized>(frame: &mut Vec<u8>, value: &T) {
+/// Appends `value` as JSON.
+pub(crate) fn json<T: Serialize + ?Sized>(frame: &mut Vec<u8>, value: &T) {
     let written = serde_json::to_writer(frame, value);
     // Writing to memory cannot fail, and the types of this crate have string keys only.
     debug_assert!(written.is_ok(), "{written:?}");

@@ -58,9 +58,8 @@ macro_rules! object {
                             };
                             $(
                                 if known == $crate::wire::object!(@wire $field $(as $wire)?) {
-                                    let slot = $crate::wire::Slot(std::marker::PhantomData::<$ty>);
-                                    let value = map.next_value_seed(slot);
-                                    $field = Some(value.inspect_err(|_| $crate::wire::trail::member(known))?);
+                                    let value = $crate::wire::member::<$ty, A>(&mut map);
+                                    $field = value.inspect_err(|_| $crate::wire::trail::member(known))?;
                                     continue;
                                 }
                             )*
@@ -71,9 +70,14 @@ macro_rules! object {
                         Ok($name {
                             $( $field: match $field {
                                 Some(value) => value,
-                                None => $crate::wire::object!(@absent $ty $(= $default)?).ok_or_else(|| {
-                                    $crate::wire::trail::missing($crate::wire::object!(@wire $field $(as $wire)?))
-                                })?,
+                                None => match $crate::wire::object!(@absent $ty $(= $default)?) {
+                                    Some(value) => value,
+                                    None if $crate::wire::is_tolerant() => <$ty>::default(),
+                                    None => {
+                                        let name = $crate::wire::object!(@wire $field $(as $wire)?);
+                                        return Err($crate::wire::trail::missing(name));
+                                    }
+                                },
                             }, )*
                             extra,
                         })

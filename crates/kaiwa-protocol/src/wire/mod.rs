@@ -10,6 +10,7 @@ mod macros;
 mod maybe;
 mod peek;
 mod plain;
+mod tolerance;
 pub(crate) mod trail;
 
 pub use json::{Extra, Number, RawJson, UnknownObject};
@@ -17,7 +18,8 @@ pub(crate) use macros::{either, object, string_enum, union};
 pub use maybe::Maybe;
 pub(crate) use peek::{Shape, Text, kind_of, nested, peek, plain_message, shape};
 pub use plain::Wire;
-pub(crate) use plain::{Key, Names, Slot};
+pub(crate) use plain::{Key, Names, member};
+pub(crate) use tolerance::{is_tolerant, tolerantly};
 
 /// An object whose `type` member is fixed.
 pub trait Tagged {

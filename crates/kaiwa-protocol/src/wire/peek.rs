@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::{RawJson, Wire, trail};
+use super::{RawJson, Wire, is_tolerant, trail};
 
 /// What sort of JSON value a text holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,7 +48,7 @@ pub(crate) fn peek<'a>(
     }
 }
 
-/// The `type` of an object, or a bare string itself.
+/// The `type` of an object, or a bare string itself. To a tolerant reader, an object without one is of the kind "".
 pub(crate) fn kind_of<E: Error>(raw: &RawJson) -> Result<Cow<'_, str>, E> {
     match shape(raw.get()) {
         Shape::Text => serde_json::from_str(raw.get())
@@ -56,6 +56,7 @@ pub(crate) fn kind_of<E: Error>(raw: &RawJson) -> Result<Cow<'_, str>, E> {
             .map_err(foreign),
         Shape::Object => match peek(raw.get(), "type") {
             Ok(Some(kind)) => Ok(kind),
+            Ok(None) if is_tolerant() => Ok(Cow::Borrowed("")),
             Ok(None) => Err(trail::missing("type")),
             Err(error) => {
                 trail::member("type");

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
-use super::trail;
+use super::{Maybe, is_tolerant, trail};
 
 /// A value that can be a member of a protocol object.
 ///
@@ -92,7 +92,7 @@ impl Wire for i64 {
 /// Null means absent, and is written as absent: for members where the difference carries nothing.
 impl<T: Wire> Wire for Option<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::Maybe::read(deserializer).map(super::Maybe::into_value)
+        Maybe::read(deserializer).map(Maybe::into_value)
     }
 
     fn absent() -> Option<Self> {
@@ -176,6 +176,16 @@ impl<'de, T: Wire> DeserializeSeed<'de> for Slot<T> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
         T::read(deserializer)
     }
+}
+
+/// Reads a member's value; `None` when it is null where only a tolerant reader takes that.
+pub(crate) fn member<'de, T: Wire, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    if is_tolerant() {
+        return map
+            .next_value_seed(Slot(PhantomData::<Maybe<T>>))
+            .map(Maybe::into_value);
+    }
+    map.next_value_seed(Slot(PhantomData)).map(Some)
 }
 
 /// Reads a key as one of the known names, or as itself.
