@@ -1,7 +1,6 @@
 """Interpreters with the pinned clients installed, below `target/conformance/`."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -48,6 +47,7 @@ class Environments:
 
     def _install_python(self, name: str) -> None:
         lock = self._suite / "locks" / f"{name}.txt"
+        refuse_hosts(lock)
         folder = self._work / f"venv-{name}"
         mark = f"{fingerprint(lock)} {sys.version.split()[0]}"
         if is_marked(folder, mark):
@@ -90,11 +90,9 @@ class Environments:
 
 def refuse_hosts(lock: Path) -> None:
     """A lock that names where packages came from works nowhere else."""
-    text = lock.read_text()
-    packages = json.loads(text)["packages"]
-    named = [path for path, package in packages.items() if "resolved" in package]
-    if named or re.search(r"https?://", text):
-        raise Failure(f"{lock.name} names a host (\"resolved\" or another URL); remove it: {named[:3]}")
+    found = re.search(r'^.*(?:https?://|"resolved"|--(?:extra-)?index-url|--find-links).*$', lock.read_text(), re.M)
+    if found:
+        raise Failure(f"{lock.name} names a host, which works nowhere else; remove: {found.group().strip()}")
 
 
 def fingerprint(*files: Path) -> str:
