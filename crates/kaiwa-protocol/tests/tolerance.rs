@@ -1,7 +1,7 @@
-//! What is unknown survives, and absent, null and a value stay three things.
+//! What is unknown survives, absent, null and a value stay three things, and a client gets along with less than that.
 
 use kaiwa_protocol::{
-    AudioFormat, ClientEvent, ContentPart, Extra, Item, MaxOutputTokens, Maybe, RawJson,
+    AudioFormat, ClientEvent, ContentPart, Dialect, Extra, Item, MaxOutputTokens, Maybe, RawJson,
     RealtimeSession, Role, ServerEvent, Session, ToolChoice, Tracing, TracingMode, TurnDetection,
     Voice,
 };
@@ -306,4 +306,44 @@ fn any_json() -> impl Strategy<Value = Value> {
                 .collect()
         })
         .prop_map(Value::Object)
+}
+
+#[test]
+fn a_tolerant_reader_does_without_required_members() {
+    for frame in [
+        r#"{"type":"response.output_audio.delta","delta":"AQID"}"#,
+        r#"{"type":"response.output_audio.delta","event_id":null,"response_id":null,"item_id":null,"output_index":null,"content_index":null,"delta":"AQID"}"#,
+    ] {
+        assert!(ServerEvent::parse(frame).is_err(), "{frame}");
+        let event = Dialect::Ga.parse_server(frame).unwrap();
+        let ServerEvent::ResponseOutputAudioDelta(delta) = event else {
+            panic!("{frame}")
+        };
+        assert_eq!(delta.delta.0, [1, 2, 3]);
+        assert_eq!((delta.item_id.as_str(), delta.content_index), ("", 0));
+    }
+    // Nested objects too, down to items and their content.
+    let frame = r#"{"type":"response.output_item.done","response_id":"r","item":{"type":"message","role":null,"content":[{"text":"Hi."},{"type":"output_text","text":null}]}}"#;
+    assert!(matches!(
+        Dialect::Ga.parse_server(frame),
+        Ok(ServerEvent::ResponseOutputItemDone(_))
+    ));
+    assert!(matches!(
+        Dialect::Ga.parse_server(r#"{"type":"session.created"}"#),
+        Ok(ServerEvent::SessionCreated(_))
+    ));
+}
+
+#[test]
+fn a_tolerant_reader_still_refuses_what_has_another_shape() {
+    for frame in [
+        r#"{"type":"response.output_audio.delta","delta":7}"#,
+        r#"{"type":"response.output_audio.delta","delta":"A?=="}"#,
+        r#"{"type":"response.output_audio.delta""#,
+        r#"{"delta":"AQID"}"#,
+    ] {
+        assert!(Dialect::Ga.parse_server(frame).is_err(), "{frame}");
+    }
+    // And its tolerance ends with it.
+    assert!(ServerEvent::parse(r#"{"type":"session.created"}"#).is_err());
 }
