@@ -12,6 +12,12 @@ pub enum FileError {
     /// Opening, reading or writing failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// More samples than the caller takes.
+    #[error("the recording is longer than {most} samples")]
+    LongerThan {
+        /// Samples for each channel that are taken.
+        most: u64,
+    },
     /// A WAV or FLAC file whose content contradicts its format.
     #[error("this {format} file is damaged: {reason}")]
     Malformed {
@@ -72,7 +78,9 @@ impl FileError {
             Self::Malformed { .. } | Self::Rate { .. } | Self::Truncated { .. } => {
                 FileErrorKind::Damaged
             }
-            Self::TooLong | Self::Unsupported { .. } => FileErrorKind::Unsupported,
+            Self::LongerThan { .. } | Self::TooLong | Self::Unsupported { .. } => {
+                FileErrorKind::Unsupported
+            }
         }
     }
 }

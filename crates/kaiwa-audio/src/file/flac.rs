@@ -7,7 +7,7 @@ use claxon::{Error, FlacReader};
 use super::FileError;
 use super::read::{Clip, checked_rate};
 
-pub(super) fn read(reader: impl Read) -> Result<Clip, FileError> {
+pub(super) fn read(reader: impl Read, most: u64) -> Result<Clip, FileError> {
     let mut flac = FlacReader::new(reader).map_err(|error| damaged(error, None, 0))?;
     let info = flac.streaminfo();
     let rate_hz = checked_rate(info.sample_rate)?;
@@ -21,6 +21,9 @@ pub(super) fn read(reader: impl Read) -> Result<Clip, FileError> {
             Ok(None) => break,
             Err(error) => return Err(damaged(error, info.samples, samples.len() as u64)),
         };
+        if samples.len() as u64 + u64::from(block.duration()) > most {
+            return Err(FileError::LongerThan { most });
+        }
         for n in 0..block.duration() {
             let sum: f32 = (0..block.channels())
                 .map(|channel| block.sample(channel, n) as f32)

@@ -40,15 +40,26 @@ impl Clip {
     /// # Errors
     ///
     /// See [`FileError`].
-    pub fn read(mut reader: impl Read) -> Result<Self, FileError> {
+    pub fn read(reader: impl Read) -> Result<Self, FileError> {
+        Self::read_at_most(reader, u64::MAX)
+    }
+
+    /// Reads a WAV or FLAC stream from somebody who is not trusted: of at most `most` samples
+    /// for each channel, however small the stream is (a few bytes of FLAC can be minutes of
+    /// silence).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and [`FileError::LongerThan`].
+    pub fn read_at_most(mut reader: impl Read, most: u64) -> Result<Self, FileError> {
         let mut head = Vec::new();
         reader.by_ref().take(HEAD).read_to_end(&mut head)?;
         if head.is_empty() {
             return Err(FileError::Empty);
         }
         let clip = match sniff(&head) {
-            Kind::Flac => flac::read(Cursor::new(head).chain(reader))?,
-            Kind::Wav => wav::read(head, reader)?,
+            Kind::Flac => flac::read(Cursor::new(head).chain(reader), most)?,
+            Kind::Wav => wav::read(head, reader, most)?,
             Kind::Other(found) => return Err(FileError::NotAudio { found }),
         };
         if clip.samples.is_empty() {

@@ -55,6 +55,28 @@ fn every_sample_format_reads_as_the_same_tone() {
 }
 
 #[test]
+fn a_recording_longer_than_asked_for_is_refused() {
+    for channels in [1, 2] {
+        let bytes = wav(16_000, channels, 16, SampleFormat::Int);
+        let clip = Clip::read_at_most(&bytes[..], 16_000).expect("as long as allowed");
+        assert_eq!(clip.samples.len(), 16_000);
+        let error = Clip::read_at_most(&bytes[..], 15_999).expect_err("too long");
+        assert!(
+            matches!(error, FileError::LongerThan { most: 15_999 }),
+            "{error}"
+        );
+    }
+    let bytes = flac(3, 48);
+    let clip = Clip::read_at_most(&bytes[..], 48).expect("as long as allowed");
+    assert_eq!(clip.samples.len(), 48);
+    let error = Clip::read_at_most(&bytes[..], 47).expect_err("too long");
+    assert!(
+        matches!(error, FileError::LongerThan { most: 47 }),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_stereo_recording_at_44100_becomes_24000_mono() {
     let clip = Clip::read(&wav(44_100, 2, 16, SampleFormat::Int)[..])
         .expect("audio")

@@ -8,7 +8,7 @@ use super::FileError;
 use super::read::{Clip, checked_rate};
 
 /// Reads the WAV that starts with `head` and goes on in `rest`.
-pub(super) fn read(mut head: Vec<u8>, rest: impl Read) -> Result<Clip, FileError> {
+pub(super) fn read(mut head: Vec<u8>, rest: impl Read, most: u64) -> Result<Clip, FileError> {
     let open_ended = close_open_length(&mut head);
     let wav = WavReader::new(Cursor::new(head).chain(rest)).map_err(damaged)?;
     let spec = wav.spec();
@@ -17,15 +17,26 @@ pub(super) fn read(mut head: Vec<u8>, rest: impl Read) -> Result<Clip, FileError
     let channels = usize::from(spec.channels);
     let full_scale = (1u64 << (spec.bits_per_sample.clamp(1, 32) - 1)) as f32;
     let mut mixer = Mixer::new(channels);
+    // One sample more than allowed is enough to know.
+    let most_values = usize::try_from(most)
+        .unwrap_or(usize::MAX)
+        .saturating_add(1)
+        .saturating_mul(channels);
     let result = match spec.sample_format {
-        SampleFormat::Float => wav.into_samples::<f32>().try_for_each(|sample| {
-            mixer.push(sample?);
-            Ok(())
-        }),
-        SampleFormat::Int => wav.into_samples::<i32>().try_for_each(|sample| {
-            mixer.push(sample? as f32 / full_scale);
-            Ok(())
-        }),
+        SampleFormat::Float => wav
+            .into_samples::<f32>()
+            .take(most_values)
+            .try_for_each(|sample| {
+                mixer.push(sample?);
+                Ok(())
+            }),
+        SampleFormat::Int => wav
+            .into_samples::<i32>()
+            .take(most_values)
+            .try_for_each(|sample| {
+                mixer.push(sample? as f32 / full_scale);
+                Ok(())
+            }),
     };
     match result {
         Ok(()) => {}
@@ -38,6 +49,9 @@ pub(super) fn read(mut head: Vec<u8>, rest: impl Read) -> Result<Clip, FileError
             });
         }
         Err(error) => return Err(damaged(error)),
+    }
+    if mixer.samples.len() as u64 > most {
+        return Err(FileError::LongerThan { most });
     }
     Ok(Clip {
         samples: mixer.samples,
