@@ -1,13 +1,16 @@
-//! Who may open a session.
+//! Who is let in.
 
 use std::fmt;
 
 use axum::http::{HeaderMap, HeaderName, header};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
+
+/// What is kept of a key: its SHA-256.
+pub(crate) type Digest = [u8; 32];
 
 /// Which API keys a server accepts.
 #[derive(Clone, Default)]
-pub struct Keys(Option<Vec<[u8; 32]>>);
+pub struct Keys(Option<Vec<Digest>>);
 
 impl Keys {
     /// Any key, and no key at all: for a server that only its own machine reaches.
@@ -20,9 +23,7 @@ impl Keys {
     /// Only their SHA-256 digests are kept.
     pub fn only<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> Self {
         Self(Some(
-            keys.into_iter()
-                .map(|key| Sha256::digest(key.as_ref()).into())
-                .collect(),
+            keys.into_iter().map(|key| digest(key.as_ref())).collect(),
         ))
     }
 
@@ -31,7 +32,7 @@ impl Keys {
         let Some(accepted) = &self.0 else {
             return Ok(());
         };
-        let offered: [u8; 32] = Sha256::digest(offered(headers).ok_or(Refusal::NoKey)?).into();
+        let offered = digest(offered(headers).ok_or(Refusal::NoKey)?);
         // Digests have one length and are all compared to the end, so the time taken
         // says nothing about the keys.
         let found = accepted.iter().fold(false, |found, key| {
@@ -61,13 +62,20 @@ impl fmt::Debug for Keys {
 /// Why a request is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// The key opens sessions and nothing else.
+    Ephemeral,
     NoKey,
     WrongKey,
 }
 
+/// The digest of a key.
+pub(crate) fn digest(key: impl AsRef<[u8]>) -> Digest {
+    Sha256::digest(key).into()
+}
+
 /// The key a request carries: `Authorization: Bearer`, else `api-key`, else the
 /// subprotocol browsers use because they cannot set headers.
-fn offered(headers: &HeaderMap) -> Option<&[u8]> {
+pub(crate) fn offered(headers: &HeaderMap) -> Option<&[u8]> {
     const API_KEY: HeaderName = HeaderName::from_static("api-key");
     const IN_SUBPROTOCOL: &[u8] = b"openai-insecure-api-key.";
 

@@ -15,12 +15,23 @@ pub struct ServerConfig {
     pub keys: Keys,
     /// Sessions that may be open at once; more are refused with status 503. Default: 16.
     pub max_sessions: usize,
-    /// Worker threads for inference at most. Default (`None`): three for each session, so
+    /// HTTP requests (transcription, speech, chat) that engines may work on at once; more are
+    /// refused with status 503. Default: 4.
+    pub max_requests: usize,
+    /// How long such a request may take from its admission to its last byte. Default: 10
+    /// minutes.
+    pub request_timeout: Duration,
+    /// Worker threads for the sessions' inference at most; requests have one each besides.
+    /// Default (`None`): three for each session, so
     /// that no session waits for another's client; how much is computed at a time is the
     /// engines' [`ComputeBudget`](kaiwa_engine::ComputeBudget)'s affair.
     pub workers: Option<usize>,
     /// Model name of a session whose URL gives none. Default: `kaiwa`.
     pub model: String,
+    /// Other names by which clients know what this server runs (of a transcriber, of a voice);
+    /// `GET /v1/models` lists them after `model`. Any name is accepted everywhere. Default:
+    /// none.
+    pub models: Vec<String>,
     /// How sessions begin: instructions, voice, length and so on. `model`, `seed` and
     /// `created_unix_seconds` are set for each session.
     pub session: SessionOptions,
@@ -31,6 +42,9 @@ pub struct ServerConfig {
     /// activity detector may leave audio unjudged, before the session is closed.
     /// Default: 30 s.
     pub patience: Duration,
+    /// How long a client may send nothing before it is sent a ping, which keeps routers on the
+    /// way from forgetting the connection. Default: 30 s.
+    pub ping_interval: Duration,
     /// How long closing sessions may take at shutdown. Default: 5 s.
     pub shutdown_grace: Duration,
     /// Seed of every session's identifiers and of its draws, for reproducible tests. Default (`None`):
@@ -47,11 +61,15 @@ impl Default for ServerConfig {
         Self {
             keys: Keys::any(),
             max_sessions: 16,
+            max_requests: 4,
+            request_timeout: Duration::from_secs(600),
             workers: None,
             model: "kaiwa".to_owned(),
+            models: Vec::new(),
             session: SessionOptions::default(),
             max_message_bytes: 21 << 20,
             patience: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(5),
             seed: None,
             on_turn: None,
@@ -65,11 +83,15 @@ impl fmt::Debug for ServerConfig {
         f.debug_struct("ServerConfig")
             .field("keys", &self.keys)
             .field("max_sessions", &self.max_sessions)
+            .field("max_requests", &self.max_requests)
+            .field("request_timeout", &self.request_timeout)
             .field("workers", &self.workers)
             .field("model", &self.model)
+            .field("models", &self.models)
             .field("session", &self.session)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("patience", &self.patience)
+            .field("ping_interval", &self.ping_interval)
             .field("shutdown_grace", &self.shutdown_grace)
             .field("seed", &self.seed)
             .field("on_turn", &self.on_turn.is_some())

@@ -3,13 +3,15 @@
 use std::{
     hash::{BuildHasher, RandomState},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::SplitStream};
-use kaiwa_protocol::{AppendRef, ClientEvent, Error, ErrorDetail, ServerEvent, codes};
+use kaiwa_protocol::{
+    AppendRef, Dialect, Error, ErrorDetail, ServerEvent, Session as WireSession, codes,
+};
 use kaiwa_session::{EngineEvent, Input, Millis, Output, Session, SessionOptions};
 use tokio::{sync::watch, time::Instant};
 use tokio_tungstenite::tungstenite;
@@ -19,7 +21,7 @@ use crate::{
     events::{Direction, FrameObserver, SessionLabel},
     jobs::{JobResult, Jobs, Results},
     outgoing::Outgoing,
-    server::{Seat, Shared},
+    server::{Seat, Shared, unix_seconds},
     timings::Turns,
 };
 
@@ -45,12 +47,79 @@ const PIECE: usize = 4800;
 /// here, and any client if the detector hangs.
 const FRAMES_AHEAD: usize = 40;
 
-/// Runs a session until one side closes it.
-pub(crate) async fn run(socket: WebSocket, seat: Seat, model: Option<String>) {
-    let server = Arc::clone(seat.server());
+/// How a session begins.
+pub(crate) struct Opening {
+    pub(crate) dialect: Dialect,
+    /// Name of the model in the URL.
+    pub(crate) model: Option<String>,
+    /// What is bound to it.
+    pub(crate) session: Option<WireSession>,
+}
+
+/// A session that is about to begin.
+pub(crate) struct Opened {
+    session: Session,
+    dialect: Dialect,
+    /// What follows `session.created` where the dialect has it.
+    conversation_event: Option<ServerEvent>,
+    conversation: u64,
+    seed: u64,
+}
+
+/// Makes a session.
+///
+/// # Errors
+///
+/// The fault in what is bound to it.
+pub(crate) fn open(server: &Shared, opening: Opening) -> Result<Opened, Box<ErrorDetail>> {
     let conversation = server.conversation();
-    let span = tracing::info_span!("session", number = conversation, id = tracing::field::Empty);
-    Driver::start(socket, &server, conversation, model, span.clone())
+    let seed = server
+        .config
+        .seed
+        // Randomly keyed by the operating system, once a process; the number makes
+        // the difference between sessions.
+        .unwrap_or_else(|| RandomState::new().hash_one(conversation));
+    let options = SessionOptions {
+        seed,
+        ..options(server, opening.model)
+    };
+    let transcribes = matches!(opening.session, Some(WireSession::Transcription(_)));
+    let session = match opening.session {
+        Some(session) => Session::configured(options, session)?,
+        None => Session::new(options),
+    };
+    let dialect = opening.dialect;
+    let conversation_event = (!transcribes)
+        .then(|| dialect.conversation_created(session.conversation_id()))
+        .flatten();
+    Ok(Opened {
+        session,
+        dialect,
+        conversation_event,
+        conversation,
+        seed,
+    })
+}
+
+/// How sessions begin that name a model, or none.
+pub(crate) fn options(server: &Shared, model: Option<String>) -> SessionOptions {
+    SessionOptions {
+        model: model.unwrap_or_else(|| server.config.model.clone()),
+        created_unix_seconds: unix_seconds(),
+        ..server.config.session.clone()
+    }
+}
+
+/// Runs a session until one side closes it.
+pub(crate) async fn run(socket: WebSocket, seat: Seat, opened: Opened) {
+    let server = Arc::clone(seat.server());
+    let span = tracing::info_span!(
+        "session",
+        number = opened.conversation,
+        dialect = %opened.dialect,
+        id = tracing::field::Empty
+    );
+    Driver::start(socket, &server, opened, span.clone())
         .run(server.stopping())
         .instrument(span)
         .await;
@@ -66,6 +135,12 @@ struct Driver {
     /// When the detector last showed that it works, or had nothing to do.
     heard: Instant,
     patience: Duration,
+    dialect: Dialect,
+    /// Waits for the session to have said that it exists.
+    conversation_event: Option<ServerEvent>,
+    ping_interval: Duration,
+    /// When the client is sent a ping if nothing comes from it until then.
+    ping_at: Instant,
 }
 
 /// Where a session's outputs go.
@@ -74,10 +149,11 @@ struct Effects {
     results: Results,
     outgoing: Outgoing,
     turns: Turns,
+    dialect: Dialect,
     observer: Option<FrameObserver>,
     /// The event being written.
     frame: Vec<u8>,
-    refusals: u64,
+    own_events: u64,
     end: Option<End>,
 }
 
@@ -98,27 +174,15 @@ struct WaitingAudio {
 }
 
 impl Driver {
-    fn start(
-        socket: WebSocket,
-        server: &Shared,
-        conversation: u64,
-        model: Option<String>,
-        span: tracing::Span,
-    ) -> Self {
+    fn start(socket: WebSocket, server: &Shared, opened: Opened, span: tracing::Span) -> Self {
         let config = &server.config;
-        let seed = config
-            .seed
-            // Randomly keyed by the operating system, once a process; the number makes
-            // the difference between sessions.
-            .unwrap_or_else(|| RandomState::new().hash_one(conversation));
-        let options = SessionOptions {
-            model: model.unwrap_or_else(|| config.model.clone()),
+        let Opened {
+            session,
+            dialect,
+            conversation_event,
+            conversation,
             seed,
-            created_unix_seconds: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
-            ..config.session.clone()
-        };
+        } = opened;
         // Half of the seed is enough to draw tokens with.
         let (jobs, results) = Jobs::new(
             server.engines.clone(),
@@ -130,19 +194,25 @@ impl Driver {
         let (socket, frames) = socket.split();
         let begun = Instant::now();
         Self {
-            session: Session::new(options),
+            session,
+            dialect,
+            conversation_event,
+            ping_interval: config.ping_interval,
+            ping_at: begun + config.ping_interval,
             effects: Effects {
                 jobs,
                 results,
                 outgoing: Outgoing::start(socket, config.patience),
                 turns: Turns::new(conversation, config.on_turn.clone()),
+                dialect,
                 observer: config.on_event.as_ref().map(|observe| {
                     observe(&SessionLabel {
                         number: conversation,
+                        dialect,
                     })
                 }),
                 frame: Vec::new(),
-                refusals: 0,
+                own_events: 0,
                 end: None,
             },
             frames,
@@ -158,6 +228,9 @@ impl Driver {
         let now = millis_since(self.begun);
         for output in self.session.start(now) {
             self.effects.carry_out(output, now);
+        }
+        if let Some(event) = self.conversation_event.take() {
+            self.effects.announce(event);
         }
         let end = loop {
             if let Some(end) = self.effects.end.take() {
@@ -219,7 +292,14 @@ impl Driver {
                     "The voice activity detector does not keep up with the audio.",
                 );
             }
-            frame = self.frames.next(), if takes_frames => self.receive(frame),
+            () = tokio::time::sleep_until(self.ping_at) => {
+                self.ping_at = Instant::now() + self.ping_interval;
+                self.effects.outgoing.ping();
+            }
+            frame = self.frames.next(), if takes_frames => {
+                self.ping_at = Instant::now() + self.ping_interval;
+                self.receive(frame);
+            }
         }
     }
 }
@@ -242,6 +322,7 @@ impl Driver {
             EngineEvent::Transcript { .. }
                 | EngineEvent::Generated { .. }
                 | EngineEvent::Spoken
+                | EngineEvent::PromptTooLong { .. }
                 | EngineEvent::Failed { .. }
         ) {
             self.effects.jobs.ended(id);
@@ -289,7 +370,7 @@ impl Driver {
     /// Reads an event. The audio of an append stays in the frame until it is decoded.
     fn read(&mut self, text: &str) {
         let Some(append) = AppendRef::parse(text) else {
-            return match ClientEvent::parse(text) {
+            return match self.dialect.parse_client(text) {
                 Ok(event) => self.handle(Input::Client(event)),
                 Err(error) => self.handle(Input::Malformed(error)),
             };
@@ -379,7 +460,9 @@ impl Effects {
     }
 
     fn send(&mut self, event: &ServerEvent) {
-        event.write(&mut self.frame);
+        if !self.dialect.write_server(event, &mut self.frame) {
+            return;
+        }
         let frame = Bytes::copy_from_slice(&self.frame);
         self.frame.clear();
         self.frame.shrink_to(KEPT);
@@ -395,11 +478,16 @@ impl Effects {
         }
     }
 
+    /// Sends an event that the session knows nothing of.
+    fn announce(&mut self, mut event: ServerEvent) {
+        self.own_events += 1;
+        event.set_event_id(format!("event_of_server_{}", self.own_events));
+        self.send(&event);
+    }
+
     /// Answers a frame that never reaches the session.
     fn refuse(&mut self, error: ErrorDetail) {
-        self.refusals += 1;
-        self.send(&ServerEvent::Error(Error {
-            event_id: format!("event_refused_{}", self.refusals),
+        self.announce(ServerEvent::Error(Error {
             error,
             ..Error::default()
         }));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use kaiwa_protocol::Dialect;
+
 /// Asked once for each session, when it begins; what it returns hears the session's frames
 /// and is dropped when the session has ended.
 pub type EventObserver = Arc<dyn Fn(&SessionLabel) -> FrameObserver + Send + Sync>;
@@ -19,6 +21,8 @@ pub type FrameObserver = Box<dyn FnMut(Direction, &str) + Send>;
 pub struct SessionLabel {
     /// Number of the session, unique in the process.
     pub number: u64,
+    /// The dialect its frames are in.
+    pub dialect: Dialect,
 }
 
 /// Which way a frame travels.

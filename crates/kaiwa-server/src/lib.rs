@@ -25,22 +25,26 @@
 //! | audio that waits for the voice activity detector (1-2 s) | the socket is left unread, so that a client which sends faster than real time is slowed down |
 //! | time the detector judges nothing | the session is closed with an error; audio is never skipped |
 //! | speech the synthesizer still owes | the language model waits |
-//! | sessions | status 503 |
+//! | sessions, requests that engines work on, client secrets | status 503 |
 
 mod auth;
 mod config;
 mod driver;
 mod engines;
 mod events;
+mod http;
 mod jobs;
 mod outgoing;
-mod routes;
+mod secrets;
 mod server;
+mod stall;
 mod timings;
 
 pub use auth::Keys;
 pub use config::{ServerConfig, TurnObserver};
 pub use engines::{Engines, VoiceActivityFactory};
 pub use events::{Direction, EventObserver, FrameObserver, SessionLabel};
+/// What [`ServerConfig::session`] is made of.
+pub use kaiwa_session::{RateLimitConfig, RateLimitName, SessionOptions};
 pub use server::Server;
 pub use timings::TurnTimings;

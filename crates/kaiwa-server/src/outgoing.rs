@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
 use futures_util::{SinkExt, stream::SplitSink};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
@@ -44,6 +45,13 @@ impl Outgoing {
     /// Appends an event.
     pub(crate) fn push(&mut self, event: Utf8Bytes) {
         self.push_message(Message::Text(event));
+    }
+
+    /// Sends a ping, unless so much is waiting that the client hears from us anyway.
+    pub(crate) fn ping(&mut self) {
+        if self.is_clear() {
+            self.push_message(Message::Ping(Bytes::new()));
+        }
     }
 
     /// Whether everything fits into the queue. While it does not, what engines say is to

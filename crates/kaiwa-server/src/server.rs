@@ -7,10 +7,10 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use axum::Router;
+use axum::{Router, http::HeaderMap};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -20,13 +20,17 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
     net::TcpListener,
     sync::{Semaphore, watch},
+    time::Instant,
 };
 
 use crate::{
+    auth::{self, Refusal},
     config::ServerConfig,
     engines::Engines,
-    jobs::{self, Pool},
-    routes,
+    http,
+    jobs::{self, Chats, Pool},
+    secrets::{Bound, Secrets},
+    stall::Patient,
 };
 
 /// Connections that may be in their HTTP phase at once; sessions have their own bound.
@@ -49,8 +53,14 @@ pub(crate) struct Shared {
     pub(crate) engines: Engines,
     pub(crate) config: ServerConfig,
     pub(crate) pool: Pool,
+    pub(crate) chats: Chats,
+    pub(crate) secrets: Secrets,
+    /// When the server was made, in seconds since the Unix epoch.
+    pub(crate) begun: u64,
     /// Sessions that are open or about to be.
     sessions: watch::Sender<usize>,
+    /// Requests that engines work on or are about to.
+    requests: watch::Sender<usize>,
     stopping: watch::Sender<bool>,
     next_conversation: AtomicU64,
 }
@@ -60,23 +70,29 @@ impl Server {
     pub fn new(engines: Engines, config: ServerConfig) -> Self {
         let workers = config
             .workers
-            .unwrap_or_else(|| config.max_sessions.saturating_mul(jobs::LANES));
+            .unwrap_or_else(|| config.max_sessions.saturating_mul(jobs::LANES))
+            .saturating_add(config.max_requests);
         Self(Arc::new(Shared {
             engines,
             pool: Pool::new(workers),
+            chats: Chats::new(config.max_requests),
+            secrets: Secrets::default(),
+            begun: unix_seconds(),
             config,
             sessions: watch::Sender::new(0),
+            requests: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             next_conversation: AtomicU64::new(1),
         }))
     }
 
-    /// The routes: `GET /v1/realtime` (WebSocket) and `GET /health`.
+    /// The routes: `GET /v1/realtime` (WebSocket), what OpenAI's clients ask for besides
+    /// (client secrets, models, transcriptions, speech, chat completions), and `GET /health`.
     ///
     /// To be served over HTTP/1.1 with upgrades. Whoever serves it calls
     /// [`stop`](Self::stop) to end its sessions.
     pub fn router(&self) -> Router {
-        routes::router(Arc::clone(&self.0))
+        http::router(Arc::clone(&self.0))
     }
 
     /// Serves connections until `shutdown` completes, then [stops](Self::stop).
@@ -142,19 +158,26 @@ impl Server {
         client
     }
 
-    /// Takes no new sessions, closes the open ones (code 1001) and returns when they have
-    /// ended, at the latest after [`ServerConfig::shutdown_grace`].
+    /// Takes no new sessions and requests, closes the open sessions (code 1001), ends the
+    /// requests that engines work on, and returns when all have ended, at the latest after
+    /// [`ServerConfig::shutdown_grace`].
     pub async fn stop(&self) {
         self.0.stopping.send_replace(true);
         let mut sessions = self.0.sessions.subscribe();
-        let ended = sessions.wait_for(|open| *open == 0);
+        let mut requests = self.0.requests.subscribe();
+        let ended = async {
+            // The senders live as long as `self`.
+            let _ = sessions.wait_for(|open| *open == 0).await;
+            let _ = requests.wait_for(|open| *open == 0).await;
+        };
         if tokio::time::timeout(self.0.config.shutdown_grace, ended)
             .await
             .is_err()
         {
             tracing::warn!(
                 sessions = self.sessions(),
-                "sessions did not end in time, leaving them"
+                requests = self.requests(),
+                "not everything ended in time, leaving it"
             );
         }
     }
@@ -164,6 +187,11 @@ impl Server {
         *self.0.sessions.borrow()
     }
 
+    /// How many HTTP requests engines work on.
+    pub fn requests(&self) -> usize {
+        self.0.requests()
+    }
+
     /// Serves one connection until it is closed or has become a WebSocket.
     fn connection<S>(&self, stream: S) -> impl Future<Output = ()> + Send + 'static
     where
@@ -171,11 +199,16 @@ impl Server {
     {
         let router = self.router();
         let mut stopping = self.0.stopping.subscribe();
+        // Sessions and streamed answers end by themselves before.
+        let patience = self.0.config.patience.saturating_mul(2);
         async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+                .serve_connection(
+                    TokioIo::new(Patient::new(stream, patience)),
+                    TowerToHyperService::new(router),
+                )
                 .with_upgrades();
             let mut connection = pin!(connection);
             let served = tokio::select! {
@@ -207,26 +240,74 @@ impl fmt::Debug for Server {
 }
 
 impl Shared {
+    /// Judges a request for anything but a session.
+    pub(crate) fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        match self.config.keys.check(headers) {
+            Err(Refusal::WrongKey) if self.bound(headers).is_some() => Err(Refusal::Ephemeral),
+            judged => judged,
+        }
+    }
+
+    /// Judges a request for a session; an ephemeral key says how it begins.
+    pub(crate) fn authorize_session(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<Arc<Bound>>, Refusal> {
+        match self.bound(headers) {
+            Some(bound) => Ok(Some(bound)),
+            None => self.config.keys.check(headers).map(|()| None),
+        }
+    }
+
+    fn bound(&self, headers: &HeaderMap) -> Option<Arc<Bound>> {
+        self.secrets.bound(auth::offered(headers)?, Instant::now())
+    }
+
     /// Reserves a place for a session.
     pub(crate) fn admit(self: &Arc<Self>) -> Result<Seat, Full> {
+        self.reserve(
+            |shared| &shared.sessions,
+            self.config.max_sessions,
+            Full::Sessions,
+        )
+    }
+
+    /// Reserves a place for a request that engines will work on.
+    pub(crate) fn admit_request(self: &Arc<Self>) -> Result<Seat, Full> {
+        self.reserve(
+            |shared| &shared.requests,
+            self.config.max_requests,
+            Full::Requests,
+        )
+    }
+
+    /// One more of what `count` counts, if fewer than `most` are there.
+    fn reserve(self: &Arc<Self>, count: Count, most: usize, full: Full) -> Result<Seat, Full> {
         if *self.stopping.borrow() {
             return Err(Full::Stopping);
         }
-        let admitted = self.sessions.send_if_modified(|open| {
-            let free = *open < self.config.max_sessions;
-            *open += usize::from(free);
+        let reserved = count(self).send_if_modified(|taken| {
+            let free = *taken < most;
+            *taken += usize::from(free);
             free
         });
-        if admitted {
-            Ok(Seat(Arc::clone(self)))
-        } else {
-            Err(Full::Sessions)
+        if !reserved {
+            return Err(full);
         }
+        Ok(Seat {
+            server: Arc::clone(self),
+            count,
+        })
     }
 
     /// How many sessions are open.
     pub(crate) fn sessions(&self) -> usize {
         *self.sessions.borrow()
+    }
+
+    /// How many requests engines work on.
+    pub(crate) fn requests(&self) -> usize {
+        *self.requests.borrow()
     }
 
     /// Turns true when the server stops.
@@ -240,28 +321,43 @@ impl Shared {
     }
 }
 
-/// Why no session is admitted.
+/// Picks one of the server's counts.
+type Count = fn(&Shared) -> &watch::Sender<usize>;
+
+/// Why nothing more is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// As many as allowed are open.
+    /// As many requests as allowed are worked on.
+    Requests,
+    /// As many sessions as allowed are open.
     Sessions,
     /// The server stops.
     Stopping,
 }
 
-/// A session's place, given back when dropped.
-pub(crate) struct Seat(Arc<Shared>);
+/// The place of a session or of a request, given back when dropped.
+pub(crate) struct Seat {
+    server: Arc<Shared>,
+    count: Count,
+}
 
 impl Seat {
     pub(crate) fn server(&self) -> &Arc<Shared> {
-        &self.0
+        &self.server
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.sessions.send_modify(|open| *open -= 1);
+        (self.count)(&self.server).send_modify(|taken| *taken -= 1);
     }
+}
+
+/// Seconds since the Unix epoch.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// Whether an error of `accept` says nothing about the listener.

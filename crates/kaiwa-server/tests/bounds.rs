@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use kaiwa_engine::{EngineError, VoiceActivity};
 use kaiwa_server::{Engines, ServerConfig};
 use serde_json::json;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::{MaybeTlsStream, tungstenite::Message};
 
-use common::{PATIENCE, Running, base64, engines::Fakes, silence, within};
+use common::{PATIENCE, Running, base64, decoded, engines::Fakes, silence, within};
 
 #[tokio::test]
 async fn what_is_no_event_is_answered_and_the_session_goes_on() {
@@ -34,6 +35,33 @@ async fn what_is_no_event_is_answered_and_the_session_goes_on() {
         ),
         (
             Message::text(r#"{"type":"input_audio_buffer.append","audio":"!!!"}"#),
+            "invalid_value",
+        ),
+        (
+            Message::text(r#"{"type":"input_audio_buffer.append","audio":"QUJD="}"#),
+            "invalid_value",
+        ),
+        (
+            Message::text(r#"{"type":"input_audio_buffer.append"}"#),
+            "missing_required_parameter",
+        ),
+        (
+            Message::text(r#"{"type":"input_audio_buffer.append","audio":7}"#),
+            "invalid_value",
+        ),
+        (Message::text(r#"{"type":17}"#), "invalid_value"),
+        (
+            Message::text(r#"{"type":"session.update","session":"fast"}"#),
+            "invalid_value",
+        ),
+        (
+            Message::text(
+                r#"{"type":"conversation.item.truncate","item_id":"a","content_index":0,"audio_end_ms":"x"}"#,
+            ),
+            "invalid_value",
+        ),
+        (
+            Message::text(r#"{"type":"response.create","response":[]}"#),
             "invalid_value",
         ),
     ] {
@@ -62,7 +90,7 @@ async fn errors_name_the_event_they_answer() {
         .send(json!({ "type": "input_audio_buffer.append", "event_id": "mine", "audio": "?" }))
         .await;
     assert_eq!(client.wait_for("error").await["error"]["event_id"], "mine");
-    let too_much = base64(&vec![0; (15 << 20) + 3]);
+    let too_much = base64(&vec![0; (15 << 20) + 1]);
     client
         .send(json!({
             "type": "input_audio_buffer.append",
@@ -89,7 +117,126 @@ async fn fifteen_mebibytes_of_audio_fit_into_one_event() {
     client
         .send(json!({ "type": "input_audio_buffer.commit" }))
         .await;
-    assert_eq!(client.next().await["type"], "input_audio_buffer.committed");
+    // Five minutes of audio take an unoptimised session their time.
+    let next = tokio::time::timeout(10 * PATIENCE, client.socket.next());
+    let Ok(Some(Ok(Message::Text(event)))) = next.await else {
+        panic!("no event");
+    };
+    let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+    assert_eq!(event["type"], "input_audio_buffer.committed");
+}
+
+#[tokio::test]
+async fn ids_that_are_too_long_are_refused() {
+    let running = Running::start(Fakes::new().engines(), ServerConfig::default()).await;
+    let mut client = running.open().await;
+    let item = |id: &str| {
+        json!({
+            "type": "message",
+            "id": id,
+            "role": "user",
+            "content": [{ "type": "input_text", "text": "x" }],
+        })
+    };
+    for (event, param) in [
+        (
+            json!({ "type": "input_audio_buffer.clear", "event_id": "e".repeat(513) }),
+            "event_id",
+        ),
+        (
+            json!({ "type": "conversation.item.create", "item": item(&"i".repeat(33)) }),
+            "item.id",
+        ),
+    ] {
+        client.send(event).await;
+        let error = client.next().await;
+        assert_eq!(error["error"]["code"], "string_above_max_length", "{error}");
+        assert_eq!(error["error"]["param"], param, "{error}");
+    }
+    // As long as they may be.
+    client
+        .send(json!({ "type": "input_audio_buffer.clear", "event_id": "e".repeat(512) }))
+        .await;
+    assert_eq!(client.next().await["type"], "input_audio_buffer.cleared");
+    client
+        .send(json!({ "type": "conversation.item.create", "item": item(&"i".repeat(32)) }))
+        .await;
+    assert_eq!(client.next().await["type"], "conversation.item.added");
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_tiny_appends_are_one_piece_of_audio() {
+    const COUNT: usize = 100_000;
+    let running = Running::start(Fakes::new().engines(), ServerConfig::default()).await;
+    let mut client = running.open().await;
+    client
+        .update(json!({ "audio": { "input": { "turn_detection": null } } }))
+        .await;
+    // One byte each: two make a sample.
+    let append = json!({ "type": "input_audio_buffer.append", "audio": base64(&[7]) });
+    let append = Message::text(append.to_string());
+    within(async {
+        for _ in 0..COUNT {
+            client.socket.feed(append.clone()).await.unwrap();
+        }
+    })
+    .await;
+    client
+        .send(json!({ "type": "input_audio_buffer.commit" }))
+        .await;
+    let committed = client.next().await;
+    assert_eq!(committed["type"], "input_audio_buffer.committed");
+    client
+        .send(json!({
+            "type": "conversation.item.retrieve",
+            "item_id": committed["item_id"],
+        }))
+        .await;
+    let item = client.wait_for("conversation.item.retrieved").await;
+    let audio = item["item"]["content"][0]["audio"].as_str().unwrap();
+    assert_eq!(decoded(audio), vec![7; COUNT]);
+}
+
+#[tokio::test]
+async fn a_client_that_dies_in_the_middle_of_a_frame_ends_only_its_session() {
+    let running = Running::start(Fakes::new().engines(), ServerConfig::default()).await;
+    // A text frame that announces 64 KiB, masked with zeros, and brings a part of it.
+    let begun = [&[0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0][..], &[b'{'; 1000]].concat();
+    // The head of a frame that never goes on, and a fragment of a message likewise.
+    for bytes in [&begun[..], &[0x81], &[0x01, 0x81, 0, 0, 0, 0, b'{']] {
+        let mut client = running.open().await;
+        let MaybeTlsStream::Plain(stream) = client.socket.get_mut() else {
+            panic!("a plain socket");
+        };
+        within(stream.write_all(bytes)).await.unwrap();
+        drop(client);
+        running.idle().await;
+    }
+    let done = running.open().await.answer("still there?").await;
+    assert_eq!(done["response"]["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_violated_websocket_ends_only_its_session() {
+    let running = Running::start(Fakes::new().engines(), ServerConfig::default()).await;
+    for (bytes, code) in [
+        // A client's frame that is not masked, a reserved kind of frame, text that is no UTF-8.
+        (&[0x81, 1, b'{'][..], 1002),
+        (&[0x83, 0x81, 0, 0, 0, 0, b'{'], 1002),
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
+    ] {
+        let mut client = running.open().await;
+        let MaybeTlsStream::Plain(stream) = client.socket.get_mut() else {
+            panic!("a plain socket");
+        };
+        within(stream.write_all(bytes)).await.unwrap();
+        let closed = client.closed().await.expect("a close frame");
+        assert_eq!(u16::from(closed.code), code, "{bytes:?}");
+        drop(client);
+        running.idle().await;
+    }
+    let done = running.open().await.answer("still there?").await;
+    assert_eq!(done["response"]["status"], "completed");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
-//! The work of one session on the engines.
+//! The work of one session, or of one request, on the engines.
 
+mod chats;
 mod detector;
 mod pool;
+mod request;
 mod work;
 
 use std::{
@@ -16,7 +18,7 @@ use tokio::sync::mpsc;
 use self::{pool::Lane, work::Job};
 use crate::engines::Engines;
 
-pub(crate) use self::{pool::Pool, work::JobResult};
+pub(crate) use self::{chats::Chats, pool::Pool, request::RequestJobs, work::JobResult};
 
 /// Frames of audio (32 ms each) that may wait for the detector.
 ///

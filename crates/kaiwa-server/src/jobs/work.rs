@@ -390,7 +390,10 @@ mod tests {
                 Some((6, 5)),
             ),
             ("the prompt has no tokens", None),
-            ("a call of f is required, but no such function is given", None),
+            (
+                "a call of f is required, but no such function is given",
+                None,
+            ),
         ] {
             let numbers = match failed(&EngineError::invalid_input(message)) {
                 EngineEvent::PromptTooLong { tokens, limit } => Some((tokens, limit)),

@@ -106,6 +106,30 @@ impl LanguageModel for Mind {
             .map_or("", |message| message.text.as_str());
         match said {
             "fail" => return Err(EngineError::failed("the fake language model fails")),
+            "call"
+                if prompt
+                    .messages
+                    .last()
+                    .is_some_and(|last| last.role != Role::Tool) =>
+            {
+                for id in ["call_1", "call_2"] {
+                    let _ = sink(LmDelta::ToolCallStart { id, name: "look" });
+                    let _ = sink(LmDelta::ToolCallArguments("{\"at\":"));
+                    let _ = sink(LmDelta::ToolCallArguments("1}"));
+                }
+                return Ok(usage(Finish::Stop));
+            }
+            "wait" => {
+                while !cancel.is_cancelled() {
+                    std::thread::yield_now();
+                }
+                self.0.stopped.fetch_add(1, Ordering::SeqCst);
+                return Ok(usage(Finish::Cancelled));
+            }
+            "be cut" => {
+                let _ = sink(LmDelta::Text("as much as"));
+                return Ok(usage(Finish::Length));
+            }
             "panic" => panic!("the fake language model panics on purpose"),
             "talk forever" => {
                 while !cancel.is_cancelled()

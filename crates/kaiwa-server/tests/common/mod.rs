@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 pub(crate) mod engines;
+pub(crate) mod http;
 
 use std::{net::SocketAddr, time::Duration};
 

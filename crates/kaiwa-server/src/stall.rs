@@ -1,0 +1,123 @@
+//! Connections whose peers take nothing.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
+
+/// A connection that breaks when its peer takes nothing for a time, so that no answer holds it
+/// open for ever.
+pub(crate) struct Patient<S> {
+    inner: S,
+    patience: Duration,
+    /// Runs while something waits to be taken.
+    limit: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    pub(crate) fn new(inner: S, patience: Duration) -> Self {
+        Self {
+            inner,
+            patience,
+            limit: None,
+        }
+    }
+
+    /// What a write has come to, or that it has waited too long.
+    fn judge<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.limit = None;
+            return written;
+        }
+        let patience = self.patience;
+        let limit = self
+            .limit
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(limit.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the peer does not read what is sent to it",
+        )))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.judge(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, pieces);
+        self.judge(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_now_and_then_is_waited_for_and_another_is_not() {
+        let minute = Duration::from_secs(60);
+        let (mut peer, ours) = tokio::io::duplex(8);
+        let mut ours = Patient::new(ours, minute);
+        let writing = tokio::spawn(async move { ours.write_all(&[1; 24]).await });
+        let mut taken = [0; 8];
+        for _ in 0..2 {
+            tokio::time::sleep(minute - Duration::from_secs(1)).await;
+            peer.read_exact(&mut taken).await.unwrap();
+        }
+        assert!(writing.await.unwrap().is_ok(), "slow is not stalled");
+
+        let (peer, ours) = tokio::io::duplex(8);
+        let mut ours = Patient::new(ours, minute);
+        let error = ours.write_all(&[1; 24]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(peer);
+    }
+}
