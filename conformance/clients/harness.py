@@ -22,6 +22,9 @@ WS = HTTP.replace("http", "ws", 1)
 KEY = "sk-conformance"
 MODEL = "gpt-realtime"
 
+KEYS_ARE_CHECKED = "KAIWA_PID" in os.environ
+"""Whether the server lets in no other key, as the one does that the run starts."""
+
 SCENARIO_LIMIT = 40.0
 """Seconds after which a scenario has failed."""
 

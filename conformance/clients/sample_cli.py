@@ -158,8 +158,11 @@ async def session_created():
 async def session_update():
     async with conversation() as talk:
         session = await talk.begin()
+        session["modalities"].sort(reverse=True)
+        # Later members of turn_detection may stand beside those of 2024.
+        session["turn_detection"] = {key: session["turn_detection"].get(key) for key in SESSION["turn_detection"]}
         for key, value in SESSION.items():
-            check_equal({**session, "modalities": sorted(session["modalities"], reverse=True)}[key], value, key)
+            check_equal(session[key], value, key)
         await talk.send("session.update", event_id="bad_voice", session={"voice": "nobody"})
         check_equal((await talk.until("error"))["error"]["event_id"], "bad_voice", "error's event_id")
         await talk.send("session.update", session={"instructions": "Be long."})
@@ -290,8 +293,9 @@ async def optional_events():
         response = (await talk.until("response.done", 2))["response"]
         check_equal(response["status"], "cancelled", "status of the cancelled response")
         history = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "I said so."}]}
+        items = len(talk.of("conversation.item.created"))
         await talk.send("conversation.item.create", item=history)
-        await talk.until("conversation.item.created", 5)
+        await talk.until("conversation.item.created", items + 1)
         kept = talk.of("conversation.item.created")[-1]["item"]
         check_equal(kept["content"][0]["type"], "text", "content type of the history")
         await talk.send("conversation.item.delete", item_id=kept["id"])

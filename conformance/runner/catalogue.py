@@ -69,6 +69,19 @@ PROTOCOL = Group(
     clients_are_rows=False,
 )
 
+PROTOCOL_BETA = Group(
+    "The rest of the beta",
+    "The same in the beta dialect, where it differs.",
+    {
+        "retrieve": "an item is retrieved with its audio",
+        "transcription-failure": "a turn that cannot be transcribed",
+        "transcription-session": "`intent=transcription`, `transcription_session.update`",
+        "rate-limits": "`rate_limits.updated` after a response",
+        "events": "everything the server sent is valid against the beta's schemas",
+    },
+    clients_are_rows=False,
+)
+
 HTTP = Group(
     "HTTP",
     "openai-python against the routes beside the WebSocket.",
@@ -112,10 +125,16 @@ CHECKLIST = Group(
     clients_are_rows=False,
 )
 
-GROUPS = (TURNS, PROTOCOL, HTTP, CHECKLIST)
+GROUPS = (TURNS, PROTOCOL, PROTOCOL_BETA, HTTP, CHECKLIST)
 
 NATIVE = "--experimental-websocket"
 """Gives Node 20 the global WebSocket that newer ones have."""
+
+KEYS = ("--keys-env", "KAIWA_CONFORMANCE_KEYS")
+"""Lets in the drivers' key and no other."""
+
+LIMITS = ("--rate-limit", "requests=1000/60", "--rate-limit", "tokens=100000/60")
+"""Limits that nobody reaches, so that they are reported."""
 
 CLIENTS = (
     Client("openai-python", "openai-python", "3.54.0", "openai", ("openai_python.py", "ga"), TURNS),
@@ -164,7 +183,16 @@ CLIENTS = (
         (NATIVE, "beta_reference.mjs"),
         TURNS,
     ),
-    Client("protocol", "openai-python", "3.54.0", "openai", ("protocol_rest.py",), PROTOCOL),
-    Client("http", "openai-python", "3.54.0", "openai", ("openai_http.py",), HTTP),
+    Client("protocol", "openai-python", "3.54.0", "openai", ("protocol_rest.py",), PROTOCOL, serve=LIMITS),
+    Client(
+        "protocol-beta",
+        "openai-python, beta",
+        "3.54.0",
+        "openai",
+        ("protocol_beta.py",),
+        PROTOCOL_BETA,
+        serve=LIMITS,
+    ),
+    Client("http", "openai-python", "3.54.0", "openai", ("openai_http.py",), HTTP, serve=KEYS),
     Client("sample-cli", "sample client", "", "openai", ("sample_cli.py",), CHECKLIST),
 )

@@ -56,6 +56,17 @@ NOT_SENT = {
 """Events of the protocol that this run cannot show, and why."""
 
 
+EXCUSED = (
+    # The beta's schema lists the models of its day; the checklist demands that any is taken.
+    "at /session/model: 'a model nobody has' is not one of",
+    # Only the answer of POST /v1/realtime/transcription_sessions has a secret to tell.
+    "transcription_session.updated at /session: 'client_secret' is a required property",
+    # Recordings have it where the schemas have nothing.
+    "transcription_session.created: not an event of this dialect and side",
+)
+"""Complaints about the schemas rather than the server."""
+
+
 class Protocol:
     """The schemas, and the program that checks events against them."""
 
@@ -86,7 +97,8 @@ class Protocol:
         if done.returncode == 0:
             return []
         lines = (done.stdout + done.stderr).strip().splitlines()
-        return lines[:-2] or lines
+        complaints = lines[:-2] or lines
+        return [line for line in complaints if not any(words in line for words in EXCUSED)]
 
 
 def union(schema: dict) -> list[str]:

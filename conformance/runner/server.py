@@ -8,7 +8,10 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from .say import Failure
+from .say import Failure, say
+
+KEYS = {"KAIWA_CONFORMANCE_KEYS": "sk-conformance"}
+"""The key that the drivers present, for servers that ask for one."""
 
 START_LIMIT = 30.0
 STOP_LIMIT = 10.0
@@ -33,11 +36,16 @@ class Binary:
     def serve(self, script: Path, events: Path, log: Path, arguments: tuple[str, ...] = ()):
         """Runs a server for as long as the context lasts; gives its address as an HTTP URL."""
         command = [self.path, "serve", "--listen", "127.0.0.1:0"]
-        command += ["--engine", "scripted", "--script", script, *arguments]
+        command += ["--engine", "scripted", "--script", script, *self._known(arguments)]
         if self.knows("--log-events"):
             command += ["--log-events", events]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=os.environ | KEYS,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         lines = Lines(process.stdout, log)
         try:
@@ -51,6 +59,17 @@ class Binary:
                 process.kill()
                 process.wait()
             lines.finish()
+
+
+    def _known(self, arguments: tuple[str, ...]) -> list[str]:
+        """Pairs of option and value without those that an older kaiwa does not have."""
+        known = []
+        for option, value in zip(arguments[::2], arguments[1::2], strict=True):
+            if self.knows(option):
+                known += [option, value]
+            else:
+                say(f"{self.path} serve has no {option}: the scenarios that need it will fail")
+        return known
 
 
 class Lines:
