@@ -1,6 +1,9 @@
 //! Where a Realtime server is, and what opens it.
 
+use kaiwa_protocol::Dialect;
+
 use crate::link::LinkError;
+use crate::profile::Profile;
 
 /// A Realtime server: its address, its key and the model asked for.
 #[derive(Clone, Default, Eq, PartialEq)]
@@ -16,6 +19,8 @@ pub struct Endpoint {
     pub model: Option<String>,
     /// Further headers of the handshake, name and value.
     pub headers: Vec<(String, String)>,
+    /// How the server wants to be spoken to.
+    pub profile: Profile,
 }
 
 impl Endpoint {
@@ -56,19 +61,28 @@ impl Endpoint {
         }
         let (host, port) =
             split_authority(authority).ok_or_else(|| invalid("its host or port is not valid"))?;
+        let azure = match self.profile {
+            Profile::Azure => true,
+            Profile::Auto => AZURE.iter().any(|domain| host.ends_with(domain)),
+            Profile::Beta | Profile::OpenAi => false,
+        };
+        let named = |name: &str| query.split('&').any(|pair| pair.starts_with(name));
+        let versioned = azure && named("api-version=");
         let path = match path.trim_end_matches('/') {
+            "" if versioned => "/openai/realtime".to_owned(),
+            "" if azure => "/openai/v1/realtime".to_owned(),
             "" => "/v1/realtime".to_owned(),
             path if path.ends_with("/realtime") => path.to_owned(),
             path => format!("{path}/realtime"),
         };
+        let key = if versioned { "deployment=" } else { "model=" };
+        let model = self.model.as_ref().filter(|_| !named(key));
         let mut query = query.to_owned();
-        if let Some(model) = &self.model
-            && !query.split('&').any(|pair| pair.starts_with("model="))
-        {
+        if let Some(model) = model {
             if !query.is_empty() {
                 query.push('&');
             }
-            query.push_str("model=");
+            query.push_str(key);
             percent_encode(model, &mut query);
         }
         if !query.is_empty() {
@@ -80,7 +94,14 @@ impl Endpoint {
                 if tls { "wss" } else { "ws" }
             ),
             port: port.unwrap_or(if tls { 443 } else { 80 }),
-            azure: host.ends_with(".openai.azure.com"),
+            dialect: if versioned || self.profile == Profile::Beta {
+                Dialect::Beta
+            } else {
+                Dialect::Ga
+            },
+            asks_for_beta: self.profile == Profile::Beta,
+            adapts: self.profile == Profile::Auto,
+            azure,
             host,
             tls,
         })
@@ -109,7 +130,16 @@ pub(crate) struct Target {
     pub(crate) tls: bool,
     /// Whether the key goes into Azure's header.
     pub(crate) azure: bool,
+    /// What to speak first.
+    pub(crate) dialect: Dialect,
+    /// Whether the handshake asks for the beta dialect.
+    pub(crate) asks_for_beta: bool,
+    /// Whether to take to the dialect that the server turns out to speak.
+    pub(crate) adapts: bool,
 }
+
+/// The domains of Azure's servers.
+const AZURE: &[&str] = &[".openai.azure.com", ".cognitiveservices.azure.com"];
 
 /// Splits `host:port`, `[v6]:port`, `host`.
 fn split_authority(authority: &str) -> Option<(String, Option<u16>)> {
@@ -212,6 +242,64 @@ mod tests {
         );
         assert_eq!(target("ws://h", None).port, 80);
         assert!(!target("https://openai.azure.com.evil.org", None).azure);
+    }
+
+    #[test]
+    fn a_profile_decides_over_query_and_dialect() {
+        let target = |url: &str, profile| {
+            let endpoint = Endpoint {
+                model: Some("m".to_owned()),
+                profile,
+                ..Endpoint::new(url)
+            };
+            let target = endpoint.target().expect("a valid URL");
+            (target.uri, target.dialect, target.asks_for_beta)
+        };
+        let versioned =
+            "https://me.openai.azure.com/openai/realtime?api-version=2025-04-01-preview";
+        for (url, profile, uri, dialect, asks_for_beta) in [
+            (
+                "https://me.openai.azure.com",
+                Profile::Auto,
+                "wss://me.openai.azure.com/openai/v1/realtime?model=m",
+                Dialect::Ga,
+                false,
+            ),
+            (
+                versioned,
+                Profile::Auto,
+                "wss://me.openai.azure.com/openai/realtime?api-version=2025-04-01-preview&deployment=m",
+                Dialect::Beta,
+                false,
+            ),
+            (
+                "wss://proxy.example/?api-version=1",
+                Profile::Azure,
+                "wss://proxy.example/openai/realtime?api-version=1&deployment=m",
+                Dialect::Beta,
+                false,
+            ),
+            (
+                "wss://api.openai.com/v1",
+                Profile::Beta,
+                "wss://api.openai.com/v1/realtime?model=m",
+                Dialect::Beta,
+                true,
+            ),
+            (
+                "wss://me.openai.azure.com/v1",
+                Profile::OpenAi,
+                "wss://me.openai.azure.com/v1/realtime?model=m",
+                Dialect::Ga,
+                false,
+            ),
+        ] {
+            assert_eq!(
+                target(url, profile),
+                (uri.to_owned(), dialect, asks_for_beta),
+                "{url}"
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //!
 //! - [`Endpoint`] says where the server is, [`Link`] is a connection to it: events and
 //!   sound in, events and sound out, over TCP, TLS or any byte stream.
+//! - A [`Profile`] says how the server wants to be spoken to; by itself a link takes to the
+//!   dialect that it finds.
+//! - A [`Client`] is a session event by event, for programs that decide everything
+//!   themselves; it keeps responses in order. See the examples of this crate.
 //! - A [`SoundCard`] captures and plays on one clock.
 //!   [`FileCard`] makes one of files, streams and queues.
 //! - [`Playback`](playback::Playback) knows what of each item was really played.
@@ -21,10 +25,14 @@
 //!   ends the conversation; a program that stops reading events stops its clock.
 
 pub mod card;
+mod client;
 mod conversation;
 mod endpoint;
 mod link;
+mod opening;
 pub mod playback;
+mod profile;
+mod responses;
 #[cfg(test)]
 mod testing;
 
@@ -32,9 +40,11 @@ pub use card::{
     CardError, CardErrorKind, FileCard, FileCardBuilder, Mic, MicQueue, MicState, Pace, SoundCard,
     Speaker,
 };
+pub use client::{Client, ClientError};
 pub use conversation::{
     Conversation, ConversationConfig, EndReason, Event, Handle, HandleError, Moment, OutputMode,
     SpeechEnd, Trace, TraceEntry, Transcription, Turn, TurnLatency, Usage,
 };
 pub use endpoint::Endpoint;
 pub use link::{Closed, Direction, Incoming, Link, LinkError, LinkErrorKind, Tap};
+pub use profile::{Profile, UnknownProfile};

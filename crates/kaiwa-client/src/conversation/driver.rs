@@ -16,6 +16,7 @@ use super::transcript::Transcripts;
 use super::turns::{LEAST_COMMIT, Turns, Typed};
 use crate::card::{MicState, SoundCard};
 use crate::link::{Driven, Incoming, Link, LinkError};
+use crate::opening::{Opening, Progress};
 use crate::playback::{PartKey, Playback};
 
 /// How long the server may take to open the session.
@@ -77,8 +78,8 @@ pub(super) struct Session {
     pub(super) silence_ms: Option<u64>,
     pub(super) creates_response: bool,
     pub(super) interrupts_response: bool,
-    /// The id of our `session.update`.
-    pub(super) update_id: String,
+    /// The fate of our `session.update`.
+    pub(super) opening: Opening,
     /// The last error that ends a session.
     pub(super) fatal: Option<String>,
     /// When something arrived last.
@@ -115,7 +116,7 @@ impl<C: SoundCard> Driver<C> {
                 silence_ms: None,
                 creates_response: true,
                 interrupts_response: true,
-                update_id: String::new(),
+                opening: Opening::default(),
                 fatal: None,
                 last_news: now,
             },
@@ -163,11 +164,7 @@ impl<C: SoundCard> Driver<C> {
 
     /// The loop; it ends only with a reason.
     async fn talk(&mut self) -> Result<std::convert::Infallible, EndReason> {
-        let update = SessionUpdate {
-            session: self.config.session().into(),
-            ..SessionUpdate::default()
-        };
-        self.session.update_id = self.send(update.into())?;
+        self.configure()?;
         loop {
             let wake = self.advance()?;
             self.publish().await?;
@@ -189,6 +186,17 @@ impl<C: SoundCard> Driver<C> {
                 () = tokio::time::sleep_until(wake.unwrap_or(self.opened)), if wake.is_some() => {}
             }
         }
+    }
+
+    /// Sends our configuration in the link's dialect.
+    fn configure(&mut self) -> Result<(), EndReason> {
+        let update = SessionUpdate {
+            session: self.config.session().into(),
+            ..SessionUpdate::default()
+        };
+        let id = self.send(update.into())?;
+        self.session.opening.sent(id, &self.link);
+        Ok(())
     }
 
     /// Gives the events to the reader.
@@ -222,7 +230,18 @@ impl<C: SoundCard> Driver<C> {
     fn receive(&mut self, incoming: Incoming) -> Result<(), EndReason> {
         self.session.last_news = Instant::now();
         match incoming {
-            Incoming::Event(event) => self.understand(*event),
+            Incoming::Event(event) => {
+                if !self.session.ready {
+                    match self.session.opening.observe(&event, &mut self.link) {
+                        // The server goes on with its own configuration.
+                        Progress::Refused | Progress::Accepted => self.session.ready = true,
+                        Progress::Again => self.configure()?,
+                        Progress::Stale => return Ok(()),
+                        Progress::None => {}
+                    }
+                }
+                self.understand(*event)
+            }
             Incoming::Unreadable(what) => {
                 self.emit(Event::Warning {
                     message: format!("the server sent something that is not an event: {what}"),

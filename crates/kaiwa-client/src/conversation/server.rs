@@ -25,7 +25,6 @@ impl<C: SoundCard> Driver<C> {
                 self.emit(Event::Connected { session, model });
             }
             ServerEvent::SessionUpdated(event) => {
-                self.session.ready = true;
                 if let kaiwa_protocol::Session::Realtime(session) = &event.session {
                     let input = session.audio.value().and_then(|audio| audio.input.value());
                     if let Some(input) = input {
@@ -156,10 +155,6 @@ impl<C: SoundCard> Driver<C> {
     fn fault(&mut self, error: ErrorDetail) {
         let code = error.code.into_value();
         let event_id = error.event_id.into_value();
-        if event_id.as_ref() == Some(&self.session.update_id) {
-            // The session goes on with the server's own configuration.
-            self.session.ready = true;
-        }
         let refused = event_id.is_some() && event_id == self.turns.requested;
         if refused {
             self.turns.requested = None;
@@ -168,14 +163,15 @@ impl<C: SoundCard> Driver<C> {
             // A response that ended on its own before the cancellation arrived.
             Some(codes::RESPONSE_CANCEL_NOT_ACTIVE) => return,
             Some(codes::CONVERSATION_ALREADY_HAS_ACTIVE_RESPONSE) => {
-                if refused || self.turns.requested.take().is_some() {
-                    // The server began one of its own in the meantime: after that one.
-                    self.turns.owed = true;
-                    self.turns.answer_due = self.turns.active.is_none();
-                    return;
-                }
-                // The server could not answer the user's turn by itself.
-                self.turns.answer_due = false;
+                // Two requests have crossed, ours and the server's own for a spoken turn.
+                // Whichever was refused, its turn is answered after the other.
+                let ours = refused
+                    || (event_id.is_some() && event_id == self.turns.presumed)
+                    || self.turns.requested.take().is_some();
+                self.turns.presumed = None;
+                self.turns.owed = true;
+                self.turns.answer_due = ours && self.turns.active.is_none();
+                return;
             }
             Some(
                 codes::INVALID_API_KEY | codes::SESSION_EXPIRED | codes::BETA_API_SHAPE_DISABLED,
@@ -198,7 +194,7 @@ impl<C: SoundCard> Driver<C> {
         }
         let now = self.now_ms();
         self.latency.response(&response.id, now);
-        self.turns.requested = None;
+        self.turns.presumed = self.turns.requested.take();
         self.turns.answer_due = false;
         self.turns.empty_since = None;
         self.turns.active = Some(Active {

@@ -31,6 +31,9 @@ pub(super) struct Turns {
     pub(super) active: Option<Active>,
     /// The id of a `response.create` that has not been answered.
     pub(super) requested: Option<String>,
+    /// The id of the `response.create` that the running response is taken for. It may be
+    /// the server's own instead, and the refusal on its way.
+    pub(super) presumed: Option<String>,
     /// A response has to be asked for as soon as none is running.
     pub(super) owed: bool,
     /// User items whose transcript is to come.

@@ -1,5 +1,6 @@
 use std::io;
 
+use kaiwa_protocol::Dialect;
 use tokio_tungstenite::tungstenite;
 use tungstenite::error::ProtocolError;
 use tungstenite::http::{Response, StatusCode};
@@ -59,6 +60,14 @@ pub enum LinkError {
         /// What the server said about it, perhaps nothing.
         message: String,
     },
+    /// The server's dialect has no word for an event.
+    #[error("{kind} cannot be said in the {dialect} dialect")]
+    NotInDialect {
+        /// The event.
+        kind: String,
+        /// The dialect.
+        dialect: Dialect,
+    },
     /// Something answered that does not speak WebSocket.
     #[error(
         "{uri} answered, but not as a WebSocket ({detail}); check the address, the port and ws:// or wss://"
@@ -115,7 +124,9 @@ impl LinkError {
     #[must_use]
     pub fn kind(&self) -> LinkErrorKind {
         match self {
-            Self::InvalidHeader { .. } | Self::InvalidUrl { .. } => LinkErrorKind::Address,
+            Self::InvalidHeader { .. } | Self::InvalidUrl { .. } | Self::NotInDialect { .. } => {
+                LinkErrorKind::Address
+            }
             Self::Unauthorized { .. } => LinkErrorKind::Key,
             Self::Http { .. } | Self::NotFound { .. } | Self::RateLimited { .. } => {
                 LinkErrorKind::Refused
@@ -125,6 +136,16 @@ impl LinkError {
             | Self::Tls { .. }
             | Self::Unreachable { .. } => LinkErrorKind::Unreachable,
             Self::Backlog(_) | Self::Lost(_) => LinkErrorKind::Lost,
+        }
+    }
+
+    /// Whether the server refused because the beta dialect was not asked for.
+    pub(super) fn demands_beta(&self) -> bool {
+        match self {
+            Self::Http { status, message } => {
+                (400..500).contains(status) && message.to_ascii_lowercase().contains("openai-beta")
+            }
+            _ => false,
         }
     }
 
@@ -191,7 +212,7 @@ impl LinkError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LinkErrorKind {
-    /// The address or a header is not valid; nothing was tried.
+    /// The address, a header or an event is not one that can be sent; nothing was tried.
     Address,
     /// The key is missing or wrong.
     Key,

@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream};
-use kaiwa_protocol::{ClientEvent, ParseError, ServerEvent, write_append};
+use kaiwa_protocol::{
+    BETA_HEADER, BETA_HEADER_VALUE, ClientEvent, Dialect, ParseError, ServerEvent, Session,
+    write_append,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -25,6 +28,7 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async
 
 pub use self::error::{LinkError, LinkErrorKind};
 use crate::endpoint::{Endpoint, Target};
+use crate::profile::Profile;
 
 /// How long a connection may take to be made.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -104,6 +108,9 @@ pub struct Link {
     /// Whether the end was reported.
     ended: bool,
     tap: Option<Tap>,
+    dialect: Dialect,
+    /// Whether to take to the dialect that the server turns out to speak.
+    adapts: bool,
 }
 
 impl Link {
@@ -113,6 +120,19 @@ impl Link {
     ///
     /// When the address is not valid, nobody is there, or the server refuses.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, LinkError> {
+        match Self::connect_once(endpoint).await {
+            Err(error) if endpoint.profile == Profile::Auto && error.demands_beta() => {
+                let endpoint = Endpoint {
+                    profile: Profile::Beta,
+                    ..endpoint.clone()
+                };
+                Self::connect_once(&endpoint).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn connect_once(endpoint: &Endpoint) -> Result<Self, LinkError> {
         let target = endpoint.target()?;
         let host = format!("{}:{}", target.host, target.port);
         let connecting = async {
@@ -187,6 +207,8 @@ impl Link {
             queued: false,
             ended: false,
             tap: None,
+            dialect: target.dialect,
+            adapts: target.adapts,
         })
     }
 
@@ -195,14 +217,38 @@ impl Link {
         self.tap = Some(tap);
     }
 
+    /// The dialect that is spoken. With [`Profile::Auto`] it changes to the beta, once and
+    /// before [`recv`](Self::recv) gives `session.created`, when that is a flat one: what
+    /// was sent before has to be sent again.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Speaks `dialect` from now on.
+    pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+        self.adapts = false;
+    }
+
+    /// Whether another dialect may be tried.
+    pub(crate) fn adapts(&self) -> bool {
+        self.adapts && self.dialect == Dialect::Ga
+    }
+
     /// Queues an event.
     ///
     /// # Errors
     ///
-    /// When the connection has ended or the server takes nothing any more.
+    /// When the dialect has no word for the event, the connection has ended or the server
+    /// takes nothing any more.
     pub fn queue(&mut self, event: &ClientEvent) -> Result<(), LinkError> {
         let mut frame = std::mem::take(&mut self.frame);
-        event.write(&mut frame);
+        if !self.dialect.write_client(event, &mut frame) {
+            return Err(LinkError::NotInDialect {
+                kind: event.kind().to_owned(),
+                dialect: self.dialect,
+            });
+        }
         self.queue_frame(frame)
     }
 
@@ -322,7 +368,7 @@ impl Link {
                 if let Some(tap) = &mut self.tap {
                     tap(Direction::Received, &text);
                 }
-                Some(match ServerEvent::parse(&text) {
+                Some(match self.parse(&text) {
                     Ok(event) => Incoming::Event(Box::new(event)),
                     Err(error) => Incoming::Unreadable(unreadable(&error)),
                 })
@@ -342,6 +388,23 @@ impl Link {
                 )))
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+        }
+    }
+
+    /// Reads a frame, and learns from it what the server speaks.
+    fn parse(&mut self, text: &str) -> Result<ServerEvent, ParseError> {
+        let event = self.dialect.parse_server(text)?;
+        if !self.adapts() {
+            return Ok(event);
+        }
+        match event {
+            ServerEvent::SessionCreated(event) if is_flat(&event.session) => {
+                self.set_dialect(Dialect::Beta);
+                self.dialect.parse_server(text)
+            }
+            // Some servers mix the dialects.
+            ServerEvent::Unknown(_) => Dialect::Beta.parse_server(text),
+            event => Ok(event),
         }
     }
 
@@ -424,6 +487,12 @@ fn request(endpoint: &Endpoint, target: &Target) -> Result<Request<()>, LinkErro
         value.set_sensitive(true);
         request.headers_mut().insert(name, value);
     }
+    if target.asks_for_beta {
+        let value = HeaderValue::from_static(BETA_HEADER_VALUE);
+        if let Ok(name) = HeaderName::try_from(BETA_HEADER) {
+            request.headers_mut().insert(name, value);
+        }
+    }
     for (name, value) in &endpoint.headers {
         let invalid = |reason| LinkError::InvalidHeader {
             name: name.clone(),
@@ -434,6 +503,11 @@ fn request(endpoint: &Endpoint, target: &Target) -> Result<Request<()>, LinkErro
         request.headers_mut().append(key, value);
     }
     Ok(request)
+}
+
+/// Whether a session is without the `type` that every session of GA has.
+fn is_flat(session: &Session) -> bool {
+    matches!(session, Session::Unknown(unknown) if unknown.kind.is_empty())
 }
 
 fn unreadable(error: &ParseError) -> String {

@@ -89,7 +89,9 @@ async fn frames_that_are_not_events_are_warnings() {
         server.send_text("not json").await;
         server.send_text("[1, 2]").await;
         server.send_text(r#"{"no": "type"}"#).await;
-        server.send_text(r#"{"type": "response.done"}"#).await;
+        server
+            .send_text(r#"{"type": "response.done", "response": "none"}"#)
+            .await;
         server.send_binary(vec![0xff; 10]).await;
         server
             .send(json!({"type": "something.new", "with": {"any": "thing"}}))

@@ -243,3 +243,88 @@ async fn empty_text_is_refused_and_long_text_is_sent_whole() {
     assert_eq!(reason(&moments), &EndReason::InputEnded);
     assert_eq!(handle.say("late"), Err(HandleError::Ended));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_refused_after_the_servers_own_response_began_is_made_again() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    handle.say("Hello?").expect("is taken");
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.expect("conversation.item.create").await;
+        let create = server.expect("response.create").await;
+        // The server's own response is announced before our request is refused.
+        server.begin_response("own").await;
+        server
+            .send(
+                json!({"type": "error", "error": {"type": "invalid_request_error",
+                "code": "conversation_already_has_active_response", "message": "busy",
+                "event_id": create["event_id"]}}),
+            )
+            .await;
+        server.end_response("own", "completed").await;
+        server.expect("response.create").await;
+        server.begin_response("resp_1").await;
+        server.end_response("resp_1", "completed").await;
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(reason(&moments), &EndReason::InputEnded);
+    let told = |event: &&Event| matches!(event, Event::Error { .. });
+    assert!(!events(&moments).iter().any(told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_speaks_the_beta_is_spoken_to_in_it() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let config = ConversationConfig {
+        turn: Turn::None,
+        ..ConversationConfig::default()
+    };
+    let (conversation, handle) = Conversation::start(link, card, config);
+    handle.say("Hello?").expect("is taken");
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        let first = server.expect("session.update").await;
+        server
+            .send(json!({"type": "session.created", "session": {"id": "s", "modalities": ["text", "audio"]}}))
+            .await;
+        let again = server.expect("session.update").await;
+        assert_eq!(again["session"]["input_audio_format"], "pcm16");
+        assert!(again["session"]["turn_detection"].is_null());
+        server
+            .send(json!({"type": "error", "error": {"type": "invalid_request_error", "message": "no",
+                "code": "unknown_parameter", "param": "session.type", "event_id": first["event_id"]}}))
+            .await;
+        server
+            .send(json!({"type": "session.updated", "session": again["session"]}))
+            .await;
+        server.expect("conversation.item.create").await;
+        server.expect("response.create").await;
+        server.begin_response("r").await;
+        for kind in ["response.text.delta", "response.text.done"] {
+            server
+                .send(
+                    json!({"type": kind, "response_id": "r", "item_id": "a", "output_index": 0,
+                    "content_index": 0, "delta": "Hi.", "text": "Hi."}),
+                )
+                .await;
+        }
+        server.end_response("r", "completed").await;
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    let answer = Event::AssistantDone {
+        item: "a".to_owned(),
+        text: "Hi.".to_owned(),
+    };
+    assert!(events(&moments).contains(&&answer));
+    let told = |event: &&Event| matches!(event, Event::Error { .. });
+    assert!(!events(&moments).iter().any(told));
+    assert_eq!(reason(&moments), &EndReason::InputEnded);
+}
