@@ -52,13 +52,30 @@ def main() -> int:
     return run.conclude(is_whole=not options.only, is_check=options.check)
 
 
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return number
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="run this client (may be repeated)")
-    parser.add_argument("--check", action="store_true", help="fail if docs/conformance.md is not what this run says; leave it alone")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="run this client (may be repeated)"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="fail if docs/conformance.md is not what this run says, and leave it alone",
+    )
     parser.add_argument("--install", action="store_true", help="install the clients and stop")
-    parser.add_argument("--url", metavar="URL", help="a running server, such as http://127.0.0.1:8080, that plays script.toml; its events are not seen")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="clients at once (default 2)")
+    parser.add_argument(
+        "--url",
+        help="a running server, such as http://127.0.0.1:8080, that plays script.toml; its events are "
+        "not seen, so no page is written",
+    )
+    parser.add_argument("--jobs", type=count, default=2, metavar="N", help="clients at once (default 2)")
     parser.add_argument(
         "--kaiwa",
         type=Path,
@@ -120,12 +137,17 @@ class Run:
 
     def _drive(self, client: Client, url: str, pid: int | None, log: Path) -> dict[str, page.Cell]:
         command = self._environments.command(client.environment, client.command)
-        environment = os.environ | {"KAIWA_URL": url, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {"KAIWA_URL": url, "PYTHONDONTWRITEBYTECODE": "1"}
         if pid is not None:
             environment["KAIWA_PID"] = str(pid)
         with log.open("w") as errors:
             process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
             )
             try:
                 text, _ = process.communicate(timeout=DRIVER_LIMIT)
@@ -141,7 +163,7 @@ class Run:
         return cells
 
     def _judge_events(self, client: Client, sessions: Path, seen: events.Seen) -> page.Cell:
-        if self._binary is None or not self._binary.knows("--log-events"):
+        if not self._sees_events():
             return page.Cell("n/a", "the server's events were not recorded")
         found, logs = events.collect(sessions, self._work / "events", client.name)
         seen.add(found)
@@ -155,9 +177,13 @@ class Run:
             return page.Cell("fail", f"{len(complaints)} complaints, first: {complaints[0]}")
         return page.Cell("pass")
 
+    def _sees_events(self) -> bool:
+        return self._binary is not None and self._binary.knows("--log-events")
+
     def add(self, outcome: Outcome) -> None:
         for scenario in outcome.client.group.scenarios:
-            cell = outcome.cells.get(scenario, page.Cell("fail", "the driver did not report it"))
+            log = self._work / "logs" / f"{outcome.client.name}.log"
+            cell = outcome.cells.get(scenario, page.Cell("fail", f"not reported; see {log}"))
             self._results.put(outcome.client, scenario, cell)
         self._seen.add(outcome.seen)
 
@@ -168,8 +194,11 @@ class Run:
         print(page.terminal(self._results))
         red = self._results.red()
         code = 1 if red else 0
-        if is_whole:
+        if is_whole and self._sees_events():
             code |= self._conclude_whole(coverage, is_check)
+        elif is_check:
+            code = 1
+            print("--check needs every client, and a server whose events are recorded")
         passed, skipped = self._results.count("pass"), self._results.count("n/a")
         print(f"{passed} passed, {len(red)} failed, {skipped} skipped", flush=True)
         return code
@@ -179,7 +208,8 @@ class Run:
         (self._work / "coverage.json").write_text(json.dumps(coverage, indent=2) + "\n")
         for dialect, sides in coverage.items():
             for side, what in sides.items():
-                print(f"{dialect} {side} events: {len(what['seen'])} of {what['all']} seen, {len(what['not_applicable'])} not applicable")
+                seen, left_out = len(what["seen"]), len(what["left_out"])
+                print(f"{dialect} {side} events: {seen} of {what['all']} seen, {left_out} left out")
                 if what["missing"]:
                     code = 1
                     print(f"    missing: {', '.join(what['missing'])}")
@@ -189,7 +219,7 @@ class Run:
         elif not PAGE.is_file() or PAGE.read_text() != text:
             code = 1
             (self._work / "conformance.md").write_text(text)
-            print(f"docs/conformance.md is not what this run says ({self._work / 'conformance.md'}); run make conformance")
+            print(f"docs/conformance.md is not what this run says; compare {self._work / 'conformance.md'}")
         return code
 
 

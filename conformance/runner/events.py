@@ -20,7 +20,7 @@ WEBRTC = "WebRTC and SIP only"
 RETIRED = "beta only; listed in GA's union, never sent there"
 MCP = "the server runs no MCP tools"
 
-NOT_SENT = {
+LEFT_OUT = {
     ("ga", "client"): {"output_audio_buffer.clear": WEBRTC},
     ("ga", "server"): {
         **dict.fromkeys(
@@ -127,13 +127,13 @@ class Seen:
             seen = self.types[dialect, side] & names
             excluded = {
                 name: reason
-                for name, reason in NOT_SENT[dialect, side].items()
+                for name, reason in LEFT_OUT[dialect, side].items()
                 if name in names and name not in seen
             }
             result.setdefault(dialect, {})[side] = {
                 "all": len(names),
                 "seen": sorted(seen),
-                "not_applicable": dict(sorted(excluded.items())),
+                "left_out": dict(sorted(excluded.items())),
                 "missing": sorted(names - seen - set(excluded)),
             }
         return result

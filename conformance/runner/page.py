@@ -111,7 +111,7 @@ def columns(group: Group, clients: list[Client], results: Results, notes: Notes)
 
 
 def events(coverage: dict) -> str:
-    head = ["dialect", "sent by", "events", "seen on the wire", "not applicable", "missing"]
+    head = ["dialect", "sent by", "events", "seen on the wire", "left out", "missing"]
     body, reasons = [], {}
     for dialect, sides in reversed(coverage.items()):
         for side, what in sides.items():
@@ -121,17 +121,20 @@ def events(coverage: dict) -> str:
                     side,
                     str(what["all"]),
                     str(len(what["seen"])),
-                    str(len(what["not_applicable"])),
+                    str(len(what["left_out"])),
                     ", ".join(f"`{name}`" for name in what["missing"]) or "none",
                 ]
             )
-            for name, reason in what["not_applicable"].items():
+            for name, reason in what["left_out"].items():
                 names = reasons.setdefault(reason, [])
                 if name not in names:
                     names.append(name)
     lines = [f"* {reason}: {', '.join(f'`{name}`' for name in names)}" for reason, names in reasons.items()]
-    lead = "Over the server's event logs of all conversations above."
-    tail = "Not applicable:\n\n" + "\n".join(lines) + "\n" if lines else ""
+    lead = (
+        "Over the server's event logs of all conversations above. An event is left out where this run "
+        "cannot show it; the reasons stand below."
+    )
+    tail = "Left out:\n\n" + "\n".join(lines) + "\n" if lines else ""
     return f"## Events\n\n{lead}\n\n{markdown(head, body)}\n\n{tail}"
 
 

@@ -60,7 +60,6 @@ class Binary:
                 process.wait()
             lines.finish()
 
-
     def _known(self, arguments: tuple[str, ...]) -> list[str]:
         """Pairs of option and value without those that an older kaiwa does not have."""
         known = []
