@@ -195,6 +195,10 @@ impl Entry {
     pub(crate) fn reference(&self) -> Self {
         let mut entry = self.clone();
         entry.give_up_audio();
+        // The item itself tells the client what was said, as long as it is there.
+        for spoken in &mut entry.spoken {
+            spoken.announced = false;
+        }
         entry
     }
 

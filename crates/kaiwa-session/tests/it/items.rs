@@ -253,3 +253,26 @@ fn an_id_that_was_announced_is_taken_before_its_item_is_there() {
     }
     assert_eq!(harness.sent("error").len(), 2);
 }
+
+#[test]
+fn a_deleted_item_that_an_aside_refers_to_is_heard_for_that_alone() {
+    let mut harness = Harness::updated(json!({"type": "realtime", "audio": {"input": {
+        "turn_detection": null, "transcription": {"model": "whisper-1"}}}}));
+    harness.by_hand = true;
+    harness.audio(320, true);
+    harness.client(json!({"type": "input_audio_buffer.commit"}));
+    let item = harness.last("input_audio_buffer.committed")["item_id"].clone();
+    harness.client(
+        json!({"type": "response.create", "response": {"conversation": "none",
+        "input": [{"type": "item_reference", "id": item}]}}),
+    );
+    harness.client(json!({"type": "conversation.item.delete", "item_id": item}));
+    harness.transcripts.push_back(Ok("hello"));
+    let from = harness.events.len();
+    harness.work("transcribe");
+    assert_eq!(harness.kinds(from), Vec::<&str>::new());
+    assert_eq!(
+        harness.prompt(&harness.jobs[0].1),
+        ["System: Be brief.", "User: hello"]
+    );
+}
