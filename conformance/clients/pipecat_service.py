@@ -208,6 +208,7 @@ async def connects():
     async with conversation([user("Good morning")]) as talk:
         await talk.run_model()
         await talk.until_ended(1)
+        check_equal(talk.text(TTSTextFrame), harness.GREETING, "answer")
 
 
 async def text_turn():
