@@ -1,6 +1,9 @@
 //! The command line: what was typed, before it means anything.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -166,6 +169,19 @@ pub(crate) struct ServeArgs {
     /// Most sessions at once.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) max_sessions: usize,
+
+    /// Responses a session may ask for in a minute; without it there is no such limit.
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_minute: Option<NonZeroU64>,
+
+    /// Tokens a session may use in a minute; without it there is no such limit.
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens_per_minute: Option<NonZeroU64>,
+
+    /// Write every session's events, audio included, into a file of this folder: one JSON
+    /// object a line.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) log_events: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,

@@ -19,7 +19,8 @@ use crate::{
 };
 
 const VOICE_ACTIVITY: &str = "silero-vad";
-const VOICE: &str = "hibari";
+/// The assistant's voice.
+pub(crate) const VOICE: &str = "hibari";
 
 /// The second voice, which the demo's user speaks with.
 pub(crate) const USER_VOICE: &str = "piper-joe";

@@ -1,8 +1,10 @@
 //! `kaiwa serve`: the Realtime API on this machine.
 
+mod log;
+
 use std::env;
 
-use kaiwa_server::{Keys, Server, ServerConfig};
+use kaiwa_server::{Keys, RateLimitConfig, RateLimitName, Server, ServerConfig};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -17,6 +19,11 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
         Some(name) => keys(name)?,
         None => Keys::any(),
     };
+    let log = arguments
+        .log_events
+        .as_deref()
+        .map(log::observer)
+        .transpose()?;
     // Binding comes before loading: a taken port is said at once, not after ten seconds.
     let listener = TcpListener::bind(&arguments.listen)
         .await
@@ -30,9 +37,12 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
     let address = listener
         .local_addr()
         .map_err(|error| Exit::new(Code::Connection, error))?;
-    let model = match arguments.engines.engine {
-        EngineKind::Local => arguments.engines.llm.clone(),
-        EngineKind::Scripted => "scripted".to_owned(),
+    let (model, models) = match arguments.engines.engine {
+        EngineKind::Local => (
+            arguments.engines.llm.clone(),
+            vec![arguments.engines.stt.clone(), engines::VOICE.to_owned()],
+        ),
+        EngineKind::Scripted => ("scripted".to_owned(), Vec::new()),
     };
     let engine_arguments = arguments.engines.clone();
     let engines = tokio::task::spawn_blocking(move || engines::load(&engine_arguments, &[]))
@@ -42,6 +52,9 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
     config.keys = keys;
     config.max_sessions = arguments.max_sessions;
     config.model = model;
+    config.models = models;
+    config.session.rate_limits = rate_limits(&arguments);
+    config.on_event = log;
 
     output::note(format_args!(
         "kaiwa listens on ws://{address}/v1/realtime (Ctrl-C stops it)"
@@ -50,6 +63,23 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
         .serve(listener, stop::requested())
         .await
         .map_err(|error| Exit::new(Code::Connection, format!("the listener failed: {error}")))
+}
+
+/// What each session may use in a minute.
+fn rate_limits(arguments: &ServeArgs) -> Vec<RateLimitConfig> {
+    [
+        (RateLimitName::Requests, arguments.requests_per_minute),
+        (RateLimitName::Tokens, arguments.tokens_per_minute),
+    ]
+    .into_iter()
+    .filter_map(|(name, limit)| {
+        Some(RateLimitConfig {
+            name,
+            limit: limit?.get(),
+            window_ms: 60_000,
+        })
+    })
+    .collect()
 }
 
 fn keys(name: &str) -> Result<Keys, Exit> {
