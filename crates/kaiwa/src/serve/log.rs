@@ -1,0 +1,164 @@
+//! `--log-events`: what every session says and hears, a file for each.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use kaiwa_server::{Direction, EventObserver, FrameObserver};
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+
+use crate::{
+    exit::{Code, Exit},
+    output,
+};
+
+/// A frame on its line.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// Milliseconds since the session began.
+    at_ms: u64,
+    /// Who sent it: `client` or `server`.
+    kind: &'static str,
+    /// The frame as it travelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Box<RawValue>>,
+    /// A frame that is no JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
+/// Writes `session-000001.jsonl` and so on into `folder`, which is made where it is missing.
+pub(super) fn observer(folder: &Path) -> Result<EventObserver, Exit> {
+    fs::create_dir_all(folder).map_err(|error| {
+        Exit::new(
+            Code::Output,
+            format!("cannot make the folder {}: {error}", folder.display()),
+        )
+        .with_hint("name another one with --log-events")
+    })?;
+    let folder = folder.to_owned();
+    Ok(Arc::new(move |label| {
+        let path = folder.join(format!("session-{:06}.jsonl", label.number));
+        match Log::create(path) {
+            Ok(log) => log.observer(),
+            Err((path, error)) => {
+                lost(&path, &error);
+                Box::new(|_, _| {})
+            }
+        }
+    }))
+}
+
+struct Log {
+    path: PathBuf,
+    file: BufWriter<File>,
+    begun: Instant,
+}
+
+impl Log {
+    fn create(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
+        match File::create(&path) {
+            Ok(file) => Ok(Self {
+                path,
+                file: BufWriter::new(file),
+                begun: Instant::now(),
+            }),
+            Err(error) => Err((path, error)),
+        }
+    }
+
+    /// A log that cannot be written ends; the session does not.
+    fn observer(self) -> FrameObserver {
+        let mut log = Some(self);
+        Box::new(move |direction, frame| {
+            if let Some(open) = &mut log
+                && let Err(error) = open.write(direction, frame)
+            {
+                lost(&open.path, &error);
+                log = None;
+            }
+        })
+    }
+
+    fn write(&mut self, direction: Direction, frame: &str) -> io::Result<()> {
+        let event = on_one_line(frame);
+        let line = Line {
+            at_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            kind: match direction {
+                Direction::FromClient => "client",
+                Direction::ToClient => "server",
+            },
+            text: event.is_none().then_some(frame),
+            event,
+        };
+        serde_json::to_writer(&mut self.file, &line)?;
+        self.file.write_all(b"\n")?;
+        // Whoever looks while the session goes on sees whole lines.
+        self.file.flush()
+    }
+}
+
+/// A frame of JSON as it is, unless it was written over several lines.
+fn on_one_line(frame: &str) -> Option<Box<RawValue>> {
+    let raw: Box<RawValue> = serde_json::from_str(frame).ok()?;
+    if !frame.contains(['\n', '\r']) {
+        return Some(raw);
+    }
+    let value: Value = serde_json::from_str(raw.get()).ok()?;
+    serde_json::value::to_raw_value(&value).ok()
+}
+
+fn lost(path: &Path, error: &io::Error) {
+    output::note(format_args!(
+        "kaiwa: the event log {} ends here: {error}",
+        path.display()
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn frames_are_kept_as_they_travelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session-000001.jsonl");
+        let mut observe = Log::create(path.clone()).unwrap().observer();
+        observe(Direction::ToClient, r#"{"type":"session.created"}"#);
+        observe(Direction::FromClient, "no \"JSON\"");
+        observe(Direction::FromClient, "{\n\"type\":\r\n1.0}");
+        let log = fs::read_to_string(path).unwrap();
+        let lines: Vec<Value> = log
+            .lines()
+            .map(|line| {
+                let mut line: Value = serde_json::from_str(line).unwrap();
+                assert!(line.as_object_mut().unwrap().remove("at_ms").is_some());
+                line
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                json!({"kind": "server", "event": {"type": "session.created"}}),
+                json!({"kind": "client", "text": "no \"JSON\""}),
+                json!({"kind": "client", "event": {"type": 1.0}}),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let Err(exit) = observer(&file.path().join("logs")) else {
+            panic!("a folder below a file");
+        };
+        assert!(exit.to_string().contains("logs"), "{exit}");
+    }
+}
