@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .say import Failure, say
@@ -23,11 +24,9 @@ class Environments:
         self._work = work
 
     def install(self, names: set[str]) -> None:
-        for name in sorted(names):
-            if name == "node":
-                self._install_node()
-            else:
-                self._install_python(name)
+        # An installation mostly waits for the network and the disk.
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(self._install, sorted(names)))
 
     def command(self, name: str, arguments: tuple[str, ...]) -> list[str]:
         """The command line of a driver; arguments that begin with `-` go to the interpreter."""
@@ -44,6 +43,12 @@ class Environments:
 
     def _node(self) -> Path:
         return self._work / "node"
+
+    def _install(self, name: str) -> None:
+        if name == "node":
+            self._install_node()
+        else:
+            self._install_python(name)
 
     def _install_python(self, name: str) -> None:
         lock = self._suite / "locks" / f"{name}.txt"
