@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
 
-use base64::Engine;
 use base64::display::Base64Display;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+use base64::{DecodeSliceError, Engine};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -95,6 +95,27 @@ pub(crate) fn decode(text: &str, out: &mut Vec<u8>) -> Result<(), NotBase64> {
     })
 }
 
+/// Puts the bytes that `text` encodes in the place of what `out` holds, which is empty on error. Only memory that `out`
+/// gains is cleared first, so a buffer that is used again costs nothing but the decoding.
+pub(crate) fn decode_over(text: &str, out: &mut Vec<u8>) -> Result<(), NotBase64> {
+    let most = base64::decoded_len_estimate(text.len());
+    if out.len() < most {
+        out.resize(most, 0);
+    }
+    match ENGINE.decode_slice(text, out) {
+        Ok(len) => {
+            out.truncate(len);
+            Ok(())
+        }
+        Err(DecodeSliceError::DecodeError(error)) => {
+            out.clear();
+            Err(NotBase64(error))
+        }
+        // The estimate is an upper bound.
+        Err(DecodeSliceError::OutputSliceTooSmall) => unreachable!("{most} bytes are enough"),
+    }
+}
+
 /// Why a text is not base64.
 #[derive(Debug)]
 pub(crate) struct NotBase64(base64::DecodeError);
@@ -114,14 +135,18 @@ impl fmt::Display for NotBase64 {
     }
 }
 
-/// Appends the base64 of `bytes` to `frame`, without an intermediate string.
-pub(crate) fn encode(bytes: &[u8], frame: &mut Vec<u8>) {
-    let start = frame.len();
+/// Writes the base64 of `bytes` into `frame` at `start`, over what is there, without an intermediate string. Gives the
+/// position after it.
+pub(crate) fn encode(bytes: &[u8], frame: &mut Vec<u8>, start: usize) -> usize {
     // Four characters for every three bytes begun. A slice holds at most `isize::MAX` bytes, so only payloads that no
     // machine can hold would overflow.
-    frame.resize(start + bytes.len().div_ceil(3) * 4, b'=');
-    let written = ENGINE.encode_slice(bytes, &mut frame[start..]);
-    debug_assert_eq!(written.ok(), Some(frame.len() - start));
+    let end = start + bytes.len().div_ceil(3) * 4;
+    if frame.len() < end {
+        frame.resize(end, b'=');
+    }
+    let written = ENGINE.encode_slice(bytes, &mut frame[start..end]);
+    debug_assert_eq!(written.ok(), Some(end - start));
+    end
 }
 
 /// Base64 as the protocol has it: standard alphabet, padded when written; padding and the spare bits of the last

@@ -62,6 +62,9 @@ fn bad_base64_is_refused_and_leaves_the_bytes_alone() {
         .decode_into(&mut bytes)
         .expect_err("a star");
     assert_eq!(bytes, [9]);
+    let again = AppendRef::parse(frame).unwrap().decode_over(&mut bytes);
+    assert_eq!(again, Err(error.clone()));
+    assert!(bytes.is_empty());
     assert_eq!(Err(error), ClientEvent::parse(frame));
 }
 
@@ -104,6 +107,12 @@ proptest! {
         let mut bytes = Vec::new();
         prop_assert_eq!(append.decode_into(&mut bytes), Ok(audio.len()));
         prop_assert_eq!(&bytes, &audio);
+        // Over less and over more than there is now.
+        for held in [0, 3, audio.len() + 40] {
+            let mut bytes = vec![9; held];
+            prop_assert_eq!(append.decode_over(&mut bytes), Ok(()));
+            prop_assert_eq!(&bytes, &audio);
+        }
 
         let mut short = b"left over".to_vec();
         write_append(&mut short, event_id.as_deref(), &audio);
@@ -128,7 +137,8 @@ proptest! {
             delta: Audio(audio.clone()),
             ..ResponseOutputAudioDelta::default()
         };
-        let mut short = Vec::new();
+        // Over a frame that is longer.
+        let mut short = vec![b'x'; 1000 + 2 * audio.len()];
         let place = AudioPlace {
             event_id: &event_id,
             response_id: &response_id,

@@ -22,10 +22,15 @@ impl Dialect {
     ///
     /// Sound is encoded straight into the frame.
     pub fn write_server(self, event: &ServerEvent, frame: &mut Vec<u8>) -> bool {
-        frame.clear();
-        match self {
-            Self::Ga => event.write(frame),
-            Self::Beta => server_to_beta(event, frame),
+        match (self, event) {
+            (Self::Ga, event) => event.write(frame),
+            (Self::Beta, ServerEvent::ResponseOutputAudioDelta(event)) => {
+                write_delta(frame, "response.audio.delta", event);
+            }
+            (Self::Beta, event) => {
+                frame.clear();
+                server_to_beta(event, frame);
+            }
         }
         !frame.is_empty()
     }
@@ -35,10 +40,14 @@ impl Dialect {
     ///
     /// Sound is encoded straight into the frame; [`write_append`](crate::write_append) serves both dialects.
     pub fn write_client(self, event: &ClientEvent, frame: &mut Vec<u8>) -> bool {
-        frame.clear();
-        match self {
-            Self::Ga => event.write(frame),
-            Self::Beta => client_to_beta(event, frame),
+        match (self, event) {
+            (Self::Ga, event) | (Self::Beta, event @ ClientEvent::InputAudioBufferAppend(_)) => {
+                event.write(frame);
+            }
+            (Self::Beta, event) => {
+                frame.clear();
+                client_to_beta(event, frame);
+            }
         }
         !frame.is_empty()
     }
@@ -195,9 +204,6 @@ fn server_to_beta(event: &ServerEvent, frame: &mut Vec<u8>) {
         }
         ServerEvent::ResponseOutputAudioTranscriptDone(event) => {
             renamed(frame, event, "response.audio_transcript.done");
-        }
-        ServerEvent::ResponseOutputAudioDelta(event) => {
-            write_delta(frame, "response.audio.delta", event);
         }
         ServerEvent::ResponseOutputAudioDone(event) => {
             renamed(frame, event, "response.audio.done");

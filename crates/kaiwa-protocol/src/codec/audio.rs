@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::error::ParseError;
-use crate::audio::decode;
+use super::scan::{NotPlain, PlainMembers};
+use crate::audio::{decode, decode_over};
 use crate::client::InputAudioBufferAppend;
 use crate::server::ResponseOutputAudioDelta;
 use crate::wire::{Tagged, Text, peek};
@@ -23,11 +24,43 @@ impl<'a> AppendRef<'a> {
     /// Recognises an append. `None` means that the frame is another event or is malformed;
     /// [`ClientEvent::parse`](crate::ClientEvent::parse) says which.
     pub fn parse(frame: &'a str) -> Option<Self> {
+        if let Ok(append) = Self::parse_plain(frame) {
+            return append;
+        }
         let append: AppendMembers<'a> = members(frame, InputAudioBufferAppend::KIND)?;
         Some(Self {
             event_id: append.event_id.map(|id| id.0),
             base64: append.audio.0,
         })
+    }
+
+    /// The short way for a frame as nearly all clients write it.
+    fn parse_plain(frame: &'a str) -> Result<Option<Self>, NotPlain> {
+        let mut members = PlainMembers::of(frame)?;
+        let (mut kind, mut event_id, mut audio) = (None, None, None);
+        while let Some((name, value)) = members.next()? {
+            let slot = match name {
+                "type" if value != InputAudioBufferAppend::KIND => return Ok(None),
+                "type" => &mut kind,
+                "event_id" => &mut event_id,
+                "audio" => &mut audio,
+                // What else there may be is for serde to check.
+                _ => return Err(NotPlain),
+            };
+            // So are members that come twice.
+            if slot.replace(value).is_some() {
+                return Err(NotPlain);
+            }
+        }
+        // Faults are for serde to find. So are control characters in an id; sound with one is not base64.
+        let is_plain = |id: &str| !id.bytes().any(|byte| byte < b' ');
+        match (kind, audio) {
+            (Some(_), Some(audio)) if event_id.is_none_or(is_plain) => Ok(Some(Self {
+                event_id: event_id.map(Cow::Borrowed),
+                base64: Cow::Borrowed(audio),
+            })),
+            _ => Err(NotPlain),
+        }
     }
 
     /// Appends the sound's bytes to `out` and returns how many there are. On error `out` is as before.
@@ -37,6 +70,18 @@ impl<'a> AppendRef<'a> {
     /// When the text is not base64.
     pub fn decode_into(&self, out: &mut Vec<u8>) -> Result<usize, ParseError> {
         decode_into(&self.base64, "audio", self.event_id.as_deref(), out)
+    }
+
+    /// Puts the sound's bytes in the place of what `out` holds; on error `out` is empty. Into a buffer that is used
+    /// again and again, each byte of sound is written once and nothing else is.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not base64.
+    pub fn decode_over(&self, out: &mut Vec<u8>) -> Result<(), ParseError> {
+        decode_over(&self.base64, out).map_err(|error| {
+            ParseError::invalid_value("audio", &error.to_string(), self.event_id.as_deref())
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 mod audio;
 mod error;
 mod read;
+mod scan;
 mod write;
 
 pub use audio::{AppendRef, AudioDeltaRef};

@@ -13,12 +13,11 @@ impl ClientEvent {
     ///
     /// Sound is encoded straight into the frame.
     pub fn write(&self, frame: &mut Vec<u8>) {
-        frame.clear();
         match self {
             Self::InputAudioBufferAppend(event) => {
                 append(frame, event.event_id.as_deref(), &event.audio, &event.extra);
             }
-            _ => json(frame, self),
+            _ => replace(frame, self),
         }
     }
 
@@ -35,12 +34,11 @@ impl ServerEvent {
     ///
     /// Sound is encoded straight into the frame.
     pub fn write(&self, frame: &mut Vec<u8>) {
-        frame.clear();
         match self {
             Self::ResponseOutputAudioDelta(event) => {
                 write_delta(frame, ResponseOutputAudioDelta::KIND, event);
             }
-            _ => json(frame, self),
+            _ => replace(frame, self),
         }
     }
 
@@ -69,13 +67,11 @@ pub struct AudioPlace<'a> {
 
 /// Writes an `input_audio_buffer.append` of `audio` into `frame`, replacing what it holds, without building the event.
 pub fn write_append(frame: &mut Vec<u8>, event_id: Option<&str>, audio: &[u8]) {
-    frame.clear();
     append(frame, event_id, audio, &Extra::default());
 }
 
 /// Writes a `response.output_audio.delta` of `audio` into `frame`, replacing what it holds, without building the event.
 pub fn write_audio_delta(frame: &mut Vec<u8>, place: &AudioPlace<'_>, audio: &[u8]) {
-    frame.clear();
     audio_delta(
         frame,
         ResponseOutputAudioDelta::KIND,
@@ -85,7 +81,7 @@ pub fn write_audio_delta(frame: &mut Vec<u8>, place: &AudioPlace<'_>, audio: &[u
     );
 }
 
-/// Writes an event of sound as a frame into the empty `frame`, under the name that the dialect has for it.
+/// Writes an event of sound as a frame into `frame`, replacing what it holds, under the name that the dialect has for it.
 pub(crate) fn write_delta(frame: &mut Vec<u8>, kind: &str, event: &ResponseOutputAudioDelta) {
     let place = AudioPlace {
         event_id: &event.event_id,
@@ -98,13 +94,12 @@ pub(crate) fn write_delta(frame: &mut Vec<u8>, kind: &str, event: &ResponseOutpu
 }
 
 fn append(frame: &mut Vec<u8>, event_id: Option<&str>, audio: &[u8], extra: &Extra) {
-    frame.extend_from_slice(b"{\"type\":");
-    json(frame, InputAudioBufferAppend::KIND);
+    let mut over = Over::new(frame, InputAudioBufferAppend::KIND);
     if let Some(event_id) = event_id {
-        member(frame, "event_id", event_id);
+        over.member("event_id", event_id);
     }
-    sound(frame, "audio", audio);
-    close(frame, extra);
+    over.sound("audio", audio);
+    over.close(extra);
 }
 
 fn audio_delta(
@@ -114,38 +109,86 @@ fn audio_delta(
     audio: &[u8],
     extra: &Extra,
 ) {
-    frame.extend_from_slice(b"{\"type\":");
-    json(frame, kind);
+    let mut over = Over::new(frame, kind);
     if !place.event_id.is_empty() {
-        member(frame, "event_id", place.event_id);
+        over.member("event_id", place.event_id);
     }
-    member(frame, "response_id", place.response_id);
-    member(frame, "item_id", place.item_id);
-    member(frame, "output_index", &place.output_index);
-    member(frame, "content_index", &place.content_index);
-    sound(frame, "delta", audio);
-    close(frame, extra);
+    over.member("response_id", place.response_id);
+    over.member("item_id", place.item_id);
+    over.member("output_index", &place.output_index);
+    over.member("content_index", &place.content_index);
+    over.sound("delta", audio);
+    over.close(extra);
 }
 
-fn sound(frame: &mut Vec<u8>, name: &str, audio: &[u8]) {
-    frame.push(b',');
-    json(frame, name);
-    frame.extend_from_slice(b":\"");
-    encode(audio, frame);
-    frame.push(b'"');
+/// Writes an event over an earlier frame. A frame that was cleared first would have its whole length filled before the
+/// sound is encoded into it.
+struct Over<'a> {
+    frame: &'a mut Vec<u8>,
+    /// How much of the frame is written; what follows is of the earlier one.
+    at: usize,
 }
 
-fn close(frame: &mut Vec<u8>, extra: &Extra) {
-    for (name, value) in extra.iter() {
-        member(frame, name, value);
+impl<'a> Over<'a> {
+    fn new(frame: &'a mut Vec<u8>, kind: &str) -> Self {
+        let mut over = Self { frame, at: 0 };
+        over.bytes(b"{\"type\":");
+        over.json(kind);
+        over
     }
-    frame.push(b'}');
+
+    fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        self.bytes(b",");
+        self.json(name);
+        self.bytes(b":");
+        self.json(value);
+    }
+
+    fn sound(&mut self, name: &str, audio: &[u8]) {
+        self.bytes(b",");
+        self.json(name);
+        self.bytes(b":\"");
+        self.at = encode(audio, self.frame, self.at);
+        self.bytes(b"\"");
+    }
+
+    fn close(mut self, extra: &Extra) {
+        for (name, value) in extra.iter() {
+            self.member(name, value);
+        }
+        self.bytes(b"}");
+        self.frame.truncate(self.at);
+    }
+
+    fn json<T: Serialize + ?Sized>(&mut self, value: &T) {
+        let written = serde_json::to_writer(self, value);
+        debug_assert!(written.is_ok(), "{written:?}");
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let end = self.at + bytes.len();
+        if self.frame.len() < end {
+            self.frame.resize(end, 0);
+        }
+        self.frame[self.at..end].copy_from_slice(bytes);
+        self.at = end;
+    }
 }
 
-fn member<T: Serialize + ?Sized>(frame: &mut Vec<u8>, name: &str, value: &T) {
-    frame.push(b',');
-    json(frame, name);
-    frame.push(b':');
+impl std::io::Write for &mut Over<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes `value` as JSON, replacing what `frame` holds.
+fn replace<T: Serialize + ?Sized>(frame: &mut Vec<u8>, value: &T) {
+    frame.clear();
     json(frame, value);
 }
 
