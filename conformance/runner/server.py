@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from .say import Failure, say
+from .say import Failure
 
 KEYS = {"KAIWA_CONFORMANCE_KEYS": "sk-conformance"}
 """The key that the drivers present, for servers that ask for one."""
@@ -36,7 +36,7 @@ class Binary:
     def serve(self, script: Path, events: Path, log: Path, arguments: tuple[str, ...] = ()):
         """Runs a server for as long as the context lasts; gives its address as an HTTP URL."""
         command = [self.path, "serve", "--listen", "127.0.0.1:0"]
-        command += ["--engine", "scripted", "--script", script, *self._known(arguments)]
+        command += ["--engine", "scripted", "--script", script, *arguments]
         if self.knows("--log-events"):
             command += ["--log-events", events]
         process = subprocess.Popen(
@@ -59,16 +59,6 @@ class Binary:
                 process.kill()
                 process.wait()
             lines.finish()
-
-    def _known(self, arguments: tuple[str, ...]) -> list[str]:
-        """Pairs of option and value without those that an older kaiwa does not have."""
-        known = []
-        for option, value in zip(arguments[::2], arguments[1::2], strict=True):
-            if self.knows(option):
-                known += [option, value]
-            else:
-                say(f"{self.path} serve has no {option}: the scenarios that need it will fail")
-        return known
 
 
 class Lines:
