@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
+#[path = "common/published.rs"]
+mod published;
 
 use std::collections::BTreeSet;
 
@@ -95,7 +97,7 @@ fn everything_a_ga_server_says_is_good_beta() {
     };
     let Some(beta) = Schemas::load() else { return };
     let mut checked = BTreeSet::new();
-    for example in common::events(&ga, "ga_server") {
+    for example in published::events(&ga, "ga_server") {
         let kind = example["type"].as_str().unwrap().to_owned();
         let event = ServerEvent::parse(&example.to_string()).unwrap();
         let mut frame = b"left over".to_vec();
@@ -293,7 +295,7 @@ fn as_written_by_us(mut example: Value) -> Value {
 /// The examples of one version; none, with a word about it, when there is no protocol folder.
 fn examples(version: &str, group: &str) -> Vec<Value> {
     let file = protocol_file(&format!("historic/beta-{version}-examples.json"));
-    let mut examples = file.map_or_else(Vec::new, |examples| common::events(&examples, group));
+    let mut examples = file.map_or_else(Vec::new, |examples| published::events(&examples, group));
     // The example of 2025-04 says what it is the answer to by the wrong name.
     if version == "2025-04" && group == "beta_server" {
         examples.retain(|example| {

@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
+#[path = "common/published.rs"]
+mod published;
 
 use kaiwa_protocol::{ClientEvent, RealtimeSession, ServerEvent, TranscriptionSession, Wire};
 use serde_json::Value;
 
-use common::{events, protocol_file};
+use common::protocol_file;
+use published::events;
 
 #[test]
 fn client_events_come_back() {
