@@ -3,6 +3,7 @@
 #   make demo     a spoken conversation with the embedded server, by itself
 #   make test     every test (fetches the models once, into the target folder)
 #   make build    the optimised binary, target/release/kaiwa
+#   make conformance   stock SDKs and voice frameworks against kaiwa serve
 #   make lint     formatting, clippy, documentation, the house's own checks
 #   make bench    the figures: word error rate and latency, as JSON
 #   make clean    removes what was built
@@ -20,7 +21,7 @@ SPEECH := $(or $(KAIWA_SPEECH_DIR),$(CURDIR)/../shared/speech)
 TEST_MODELS := $(or $(KAIWA_MODELS_DIR),$(TARGET)/models)
 TEST_MODEL_NAMES := silero-vad whisper-tiny.en whisper-base smollm2-135m hibari piper-joe
 
-.PHONY: demo test build binary models lint bench clean setup
+.PHONY: demo test conformance build binary models lint bench clean setup
 
 demo: binary
 	$(KAIWA) demo --yes --output demo.wav
@@ -31,6 +32,11 @@ test: setup
 	$(CARGO) test --profile ci --locked --workspace --no-run
 	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) models pull --yes $(TEST_MODEL_NAMES)
 	KAIWA_MODELS_DIR="$(TEST_MODELS)" scripts/test
+
+# Writes docs/conformance.md; CI compares instead.
+conformance: binary
+	scripts/setup conformance
+	scripts/conformance
 
 build: setup
 	$(CARGO) build --release --locked --package kaiwa

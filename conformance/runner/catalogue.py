@@ -133,7 +133,7 @@ NATIVE = "--experimental-websocket"
 KEYS = ("--keys-env", "KAIWA_CONFORMANCE_KEYS")
 """Lets in the drivers' key and no other."""
 
-LIMITS = ("--requests-per-minute", "1000", "--tokens-per-minute", "100000")
+LIMITS = ("--rate-limit", "requests=1000/60", "--rate-limit", "tokens=100000/60")
 """Limits that nobody reaches, so that they are reported."""
 
 CLIENTS = (

@@ -268,7 +268,7 @@ impl Driver {
 
         tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => {
-                self.effects.close(close_code::AWAY, "The server is shutting down.");
+                self.effects.close(shutdown_code(self.dialect), "The server is shutting down.");
             }
             () = until(timer) => self.handle(Input::Timeout),
             Some(result) = results.voice.recv() => {
@@ -386,9 +386,8 @@ impl Driver {
                 .refuse(detail.with_param("audio").with_event_id(event_id));
             return;
         }
-        self.audio.clear();
-        match append.decode_into(&mut self.audio.bytes) {
-            Ok(_) => self.audio.event_id = append.event_id.map(String::from),
+        match append.decode_over(self.audio.renewed()) {
+            Ok(()) => self.audio.event_id = append.event_id.map(String::from),
             Err(error) => self.handle(Input::Malformed(error)),
         }
     }
@@ -515,6 +514,16 @@ impl WaitingAudio {
         self.given = 0;
     }
 
+    /// The memory for the next event's audio, still holding that of the one before.
+    fn renewed(&mut self) -> &mut Vec<u8> {
+        self.given = 0;
+        if self.bytes.capacity() > KEPT {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT);
+        }
+        &mut self.bytes
+    }
+
     fn next_piece(&mut self) -> (Option<&str>, &[u8]) {
         let rest = &self.bytes[self.given..];
         let piece = &rest[..rest.len().min(PIECE)];
@@ -540,6 +549,15 @@ fn fault(error: axum::Error) -> End {
             reason: "The WebSocket protocol was violated.".into(),
         }),
         _ => End::Gone,
+    }
+}
+
+/// The close code of a server that shuts down: newer clients connect again after
+/// "going away", those of the beta knew a normal end.
+fn shutdown_code(dialect: Dialect) -> u16 {
+    match dialect {
+        Dialect::Ga => close_code::AWAY,
+        Dialect::Beta => close_code::NORMAL,
     }
 }
 

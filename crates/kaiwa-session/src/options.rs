@@ -52,7 +52,7 @@ impl Default for SessionOptions {
     }
 }
 
-/// Shapes answers for the ear: what is spoken cannot be skimmed.
-const DEFAULT_INSTRUCTIONS: &str = "You are a friendly voice assistant. Your answers are \
-spoken aloud: answer in one to three short sentences of plain words, without lists, \
-headings, emoji or other markup, and write numbers and units the way they are said.";
+/// Shapes answers for the ear: what is spoken cannot be skimmed. Short, because small models
+/// lose the question over more, and because it is read before the first answer.
+const DEFAULT_INSTRUCTIONS: &str =
+    "You are a helpful voice assistant. Answer briefly in plain spoken words.";

@@ -1,11 +1,10 @@
 //! The command line: what was typed, before it means anything.
 
-use std::{
-    num::{NonZeroU64, NonZeroUsize},
-    path::PathBuf,
-};
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kaiwa_client::Profile;
+use kaiwa_server::{RateLimitConfig, RateLimitName};
 
 /// Converse with AI by voice, from a terminal or as a server.
 #[derive(Debug, Parser)]
@@ -66,6 +65,11 @@ pub(crate) struct TalkArgs {
     /// model ("kaiwa models list") or a GGUF file.
     #[arg(long)]
     pub(crate) model: Option<String>,
+
+    /// How the endpoint is spoken to: openai, azure, beta (servers of 2024), or auto, which
+    /// finds out.
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub(crate) profile: Profile,
 
     /// Voice of the assistant.
     #[arg(long)]
@@ -170,13 +174,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) max_sessions: usize,
 
-    /// Responses a session may ask for in a minute; without it there is no such limit.
-    #[arg(long, value_name = "N")]
-    pub(crate) requests_per_minute: Option<NonZeroU64>,
-
-    /// Tokens a session may use in a minute; without it there is no such limit.
-    #[arg(long, value_name = "N")]
-    pub(crate) tokens_per_minute: Option<NonZeroU64>,
+    /// What each session may use in a time, as requests=60/60 or tokens=100000/60: so many in
+    /// so many seconds. May be repeated; without it there is no limit.
+    #[arg(long = "rate-limit", value_name = "NAME=N/SECONDS", value_parser = rate_limit)]
+    pub(crate) rate_limits: Vec<RateLimitConfig>,
 
     /// Write every session's events, audio included, into a file of this folder: one JSON
     /// object a line.
@@ -269,4 +270,53 @@ pub(crate) struct LatencyArgs {
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
+}
+
+/// Reads `requests=60/60`.
+fn rate_limit(text: &str) -> Result<RateLimitConfig, String> {
+    let parts = text.split_once('=').and_then(|(name, amount)| {
+        let (limit, seconds) = amount.split_once('/')?;
+        Some((name, limit.parse().ok()?, seconds.parse::<u64>().ok()?))
+    });
+    let Some((name, limit, seconds @ 1..=86_400)) = parts else {
+        return Err("expected NAME=N/SECONDS with up to 86400 seconds".to_owned());
+    };
+    let name = match name {
+        "requests" => RateLimitName::Requests,
+        "tokens" => RateLimitName::Tokens,
+        _ => {
+            return Err(format!(
+                "no limit is called {name}: requests and tokens are"
+            ));
+        }
+    };
+    Ok(RateLimitConfig {
+        name,
+        limit,
+        window_ms: seconds * 1000,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_limits_are_read_or_refused() {
+        let read = rate_limit("tokens=5000/30").unwrap();
+        assert_eq!(
+            (read.name, read.limit, read.window_ms),
+            (RateLimitName::Tokens, 5000, 30_000)
+        );
+        for text in [
+            "",
+            "requests",
+            "requests=5",
+            "requests=5/0",
+            "words=5/60",
+            "tokens=-1/60",
+        ] {
+            assert!(rate_limit(text).is_err(), "{text}");
+        }
+    }
 }

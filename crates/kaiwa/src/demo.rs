@@ -10,12 +10,11 @@ use kaiwa_client::{
     TurnLatency,
 };
 use kaiwa_engine::{Cancel, Synthesizer, VoiceSpec};
-use kaiwa_server::ServerConfig;
 
 use crate::{
     breakdown::{Breakdown, TurnLog},
     cli::{DemoArgs, EngineKind},
-    engines::USER_VOICE,
+    engines::{self, USER_VOICE},
     exit::{Code, Exit},
     output::{line, note},
     talk::{Format, Renderer, embedded, follow, load},
@@ -47,7 +46,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
     .map_err(|error| Exit::new(Code::Failure, error))??;
 
     let turns = TurnLog::new();
-    let mut server = ServerConfig::default();
+    let mut server = engines::server_config(&engines);
     turns.observe(&mut server);
     let link = embedded(engines, server).await?;
     let (mic, heard) = Mic::queue();

@@ -10,7 +10,7 @@ use kaiwa_engine::{
     scripted::{Script, ScriptedEngines},
     silero::SileroModel,
 };
-use kaiwa_server::Engines;
+use kaiwa_server::{Engines, ServerConfig};
 
 use crate::{
     cli::{EngineArgs, EngineKind},
@@ -35,6 +35,23 @@ const BUILT: [(&str, &str, bool); 3] = [
     ("a language model", "llama", cfg!(feature = "llama")),
     ("text to speech", "tts", cfg!(feature = "tts")),
 ];
+
+/// Voices of the hosted service. Clients hard-code them; the local default voice speaks for
+/// them.
+const HOSTED_VOICES: [&str; 10] = [
+    "alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar",
+];
+
+/// How a server on these engines is configured, unless somebody says otherwise.
+pub(crate) fn server_config(engines: &Engines) -> ServerConfig {
+    let mut config = ServerConfig::default();
+    config.session.voices = engines.synthesizer.voices();
+    config
+        .session
+        .voices
+        .extend(HOSTED_VOICES.map(str::to_owned));
+    config
+}
 
 /// Fetches what is missing (after saying so) and loads the engines.
 ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kaiwa_audio::Clip as Recording;
 use kaiwa_client::{Conversation, ConversationConfig, Event, FileCard, Mic, Pace, SpeechEnd};
 use kaiwa_engine::models::Store;
-use kaiwa_server::{Server, ServerConfig};
+use kaiwa_server::Server;
 use serde::Serialize;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     breakdown::{Breakdown, TurnLog},
     cli::{EngineKind, LatencyArgs},
+    engines,
     exit::{Code, Exit},
     output::{line, note},
     talk,
@@ -81,7 +82,7 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
     );
     let engines = talk::load(arguments.engines, &[]).await?;
     let log = TurnLog::new();
-    let mut config = ServerConfig::default();
+    let mut config = engines::server_config(&engines);
     log.observe(&mut config);
     let server = Server::new(engines, config);
 

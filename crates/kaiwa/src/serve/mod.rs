@@ -4,7 +4,7 @@ mod log;
 
 use std::env;
 
-use kaiwa_server::{Keys, RateLimitConfig, RateLimitName, Server, ServerConfig};
+use kaiwa_server::{Keys, Server};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -48,12 +48,12 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
     let engines = tokio::task::spawn_blocking(move || engines::load(&engine_arguments, &[]))
         .await
         .map_err(|error| Exit::new(Code::Failure, error))??;
-    let mut config = ServerConfig::default();
+    let mut config = engines::server_config(&engines);
     config.keys = keys;
     config.max_sessions = arguments.max_sessions;
     config.model = model;
     config.models = models;
-    config.session.rate_limits = rate_limits(&arguments);
+    config.session.rate_limits = arguments.rate_limits;
     config.on_event = log;
 
     output::note(format_args!(
@@ -63,23 +63,6 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
         .serve(listener, stop::requested())
         .await
         .map_err(|error| Exit::new(Code::Connection, format!("the listener failed: {error}")))
-}
-
-/// What each session may use in a minute.
-fn rate_limits(arguments: &ServeArgs) -> Vec<RateLimitConfig> {
-    [
-        (RateLimitName::Requests, arguments.requests_per_minute),
-        (RateLimitName::Tokens, arguments.tokens_per_minute),
-    ]
-    .into_iter()
-    .filter_map(|(name, limit)| {
-        Some(RateLimitConfig {
-            name,
-            limit: limit?.get(),
-            window_ms: 60_000,
-        })
-    })
-    .collect()
 }
 
 fn keys(name: &str) -> Result<Keys, Exit> {

@@ -24,7 +24,8 @@ pub(super) async fn open(target: &Target, arguments: &TalkArgs) -> Result<Link, 
                 wanted.llm.clone_from(model);
             }
             let engines = load(wanted, &[]).await?;
-            embedded(engines, ServerConfig::default()).await
+            let config = engines::server_config(&engines);
+            embedded(engines, config).await
         }
     }
 }

@@ -197,6 +197,7 @@ fn target(arguments: &TalkArgs) -> Result<Target, Exit> {
     let is_openai = url.contains("api.openai.com");
     let model = arguments.model.clone();
     let mut endpoint = Endpoint::new(url);
+    endpoint.profile = arguments.profile;
     endpoint.key = key;
     endpoint.key_env = Some(arguments.key_env.clone());
     endpoint.model = model.or_else(|| is_openai.then(|| OPENAI_MODEL.to_owned()));
