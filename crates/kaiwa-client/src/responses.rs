@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// How long to wait for a response that the server is about to begin by itself.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often in a row a request may be refused for a response that is never announced.
+const MOST_REFUSALS: u32 = 5;
+
 /// Holds requests back while a response runs, since a server refuses a second one.
 ///
 /// The server begins responses by itself at the end of a spoken turn, so a request may
@@ -34,6 +37,8 @@ pub(crate) struct Responses {
     hold: Option<Instant>,
     /// Whether the server answers spoken turns by itself.
     automatic: bool,
+    /// Refusals since a response was last announced.
+    refusals: u32,
 }
 
 /// Whether an event is the caller's business.
@@ -124,6 +129,7 @@ impl Responses {
             self.aside = self.aside.saturating_sub(1);
             return;
         }
+        self.refusals = 0;
         self.active = Some(response.id.clone());
         self.presumed = self.asked.take();
         self.hold = None;
@@ -152,7 +158,13 @@ impl Responses {
             None
         };
         match refused {
+            // It runs what it does not tell of: the caller has to know.
+            Some(_) if self.active.is_none() && self.refusals == MOST_REFUSALS => {
+                self.refusals = 0;
+                Concern::Caller
+            }
             Some(request) => {
+                self.refusals += 1;
                 self.waiting.push_front(request);
                 if self.active.is_none() {
                     // The other response is still to be announced.
@@ -249,6 +261,20 @@ mod tests {
                 assert_eq!(due(&mut responses).as_deref(), Some("a"));
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_refused_again_and_again_is_given_back() {
+        let mut responses = Responses::default();
+        responses.ask(request("a"));
+        for _ in 0..MOST_REFUSALS {
+            assert_eq!(due(&mut responses).as_deref(), Some("a"));
+            assert_eq!(see(&mut responses, busy(Some("a"))), Concern::Settled);
+            tokio::time::advance(PATIENCE).await;
+        }
+        assert_eq!(due(&mut responses).as_deref(), Some("a"));
+        assert_eq!(see(&mut responses, busy(Some("a"))), Concern::Caller);
+        assert_eq!(responses.outstanding(), 0);
     }
 
     #[tokio::test(start_paused = true)]

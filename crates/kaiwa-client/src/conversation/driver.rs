@@ -305,7 +305,11 @@ impl<C: SoundCard> Driver<C> {
         let id = format!("kaiwa_{}", self.sent);
         event.set_event_id(id.as_str());
         match self.link.queue(&event) {
-            Ok(()) => Ok(id),
+            Ok(()) => {
+                // A server may be silent for as long as it is asked nothing.
+                self.session.last_news = Instant::now();
+                Ok(id)
+            }
             Err(error) => Err(self.lost(&error)),
         }
     }

@@ -85,10 +85,10 @@ impl<C: SoundCard> Driver<C> {
                 message: "a transcript of the user's speech never came".to_owned(),
             });
         }
-        Err(if listens && !self.turns.user_heard {
-            EndReason::NothingHeard
-        } else {
-            EndReason::InputEnded
+        Err(match self.turns.refused.take() {
+            Some(message) => EndReason::Rejected { message },
+            None if listens && !self.turns.user_heard => EndReason::NothingHeard,
+            None => EndReason::InputEnded,
         })
     }
 

@@ -180,7 +180,7 @@ pub struct Usage {
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EndReason {
-    /// The sound card failed.
+    /// Sound cannot be played or recorded.
     CardFailed {
         /// In one sentence.
         message: String,
@@ -199,11 +199,16 @@ pub enum EndReason {
     },
     /// All input was answered and played.
     InputEnded,
+    /// The microphone, or what stands for it, cannot be read.
+    InputFailed {
+        /// In one sentence.
+        message: String,
+    },
     /// The input came to its end, and the server heard no speech in it.
     NothingHeard,
     /// Whoever read the output has gone.
     OutputClosed,
-    /// The server refused the session.
+    /// The server refused the session, or the last answer it was asked for.
     Rejected {
         /// In one sentence.
         message: String,
@@ -225,6 +230,7 @@ impl EndReason {
             Self::CardFailed { .. }
             | Self::Closed { .. }
             | Self::ConnectionLost { .. }
+            | Self::InputFailed { .. }
             | Self::Rejected { .. }
             | Self::TimedOut { .. } => true,
             Self::InputEnded | Self::NothingHeard | Self::OutputClosed | Self::Stopped => false,
@@ -238,6 +244,7 @@ impl std::fmt::Display for EndReason {
             Self::CardFailed { message }
             | Self::Closed { message, .. }
             | Self::ConnectionLost { message }
+            | Self::InputFailed { message }
             | Self::Rejected { message }
             | Self::TimedOut { message } => f.write_str(message),
             Self::InputEnded => f.write_str("the input was answered"),

@@ -178,6 +178,7 @@ impl<C: SoundCard> Driver<C> {
             ) => {
                 self.session.fatal = Some(error.message.clone());
             }
+            _ if refused => self.turns.refused = Some(error.message.clone()),
             _ => {}
         }
         self.emit(Event::Error {
@@ -195,6 +196,7 @@ impl<C: SoundCard> Driver<C> {
         let now = self.now_ms();
         self.latency.response(&response.id, now);
         self.turns.presumed = self.turns.requested.take();
+        self.turns.refused = None;
         self.turns.answer_due = false;
         self.turns.empty_since = None;
         self.turns.active = Some(Active {

@@ -210,7 +210,10 @@ impl<C: SoundCard> Driver<C> {
 pub(super) fn card_failed(error: &CardError) -> EndReason {
     match error.kind() {
         CardErrorKind::OutputClosed => EndReason::OutputClosed,
-        CardErrorKind::Input | CardErrorKind::Output => EndReason::CardFailed {
+        CardErrorKind::Input => EndReason::InputFailed {
+            message: error.to_string(),
+        },
+        CardErrorKind::Output => EndReason::CardFailed {
             message: error.to_string(),
         },
     }

@@ -417,6 +417,11 @@ impl Link {
     /// Ends the connection in order, waiting at most `patience` for the server.
     pub async fn close(mut self, patience: Duration) {
         if self.ended {
+            // The answer to the server's close is waiting to be sent.
+            let answered = tokio::time::timeout(patience, self.socket.flush()).await;
+            if !matches!(answered, Ok(Ok(()))) {
+                tracing::debug!("the server did not take the answer to its close");
+            }
             return;
         }
         let frame = CloseFrame {

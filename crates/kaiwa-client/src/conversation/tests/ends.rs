@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
@@ -135,7 +137,7 @@ async fn stop_leaves_a_playable_recording_of_both_sides() {
         _ => None,
     })
     .await;
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     handle.stop();
     let moments = all(conversation).await;
     server.await.expect("the script");
@@ -260,6 +262,60 @@ async fn a_server_that_owes_an_answer_is_not_waited_for_forever() {
         reason(&moments),
         &EndReason::TimedOut {
             message: "the server has owed an answer for 60 s and says nothing".to_owned()
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_asked_nothing_for_long_has_its_time_to_answer() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let server = script(async move {
+        server.open().await;
+        server.expect("conversation.item.create").await;
+        server.expect("response.create").await;
+        assert!(server.next().await.is_none());
+    });
+    until(&mut conversation, |event| {
+        matches!(event, Event::Connected { .. }).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    let asked = tokio::time::Instant::now();
+    handle.say("Hello").expect("is taken");
+    handle.finish().expect("is taken");
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert!(matches!(reason(&moments), EndReason::TimedOut { .. }));
+    let waited = asked.elapsed().as_secs();
+    assert!((59..62).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_refused_is_no_success() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    handle.say("Hello").expect("is taken");
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.expect("conversation.item.create").await;
+        let asked = server.expect("response.create").await;
+        server
+            .send(json!({"type": "error", "event_id": "e", "error": {
+                "type": "invalid_request_error", "code": "invalid_value",
+                "message": "Not today.", "event_id": asked["event_id"]}}))
+            .await;
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(
+        reason(&moments),
+        &EndReason::Rejected {
+            message: "Not today.".to_owned()
         }
     );
 }
