@@ -1,8 +1,8 @@
 //! Who is let in.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Authority};
 use sha2::{Digest as _, Sha256};
 
 /// What is kept of a key: its SHA-256.
@@ -14,6 +14,9 @@ pub struct Keys(Option<Vec<Digest>>);
 
 impl Keys {
     /// Any key, and no key at all: for a server that only its own machine reaches.
+    ///
+    /// Browsers on that machine reach it on behalf of any website. Requests whose `Origin`
+    /// is neither on the machine nor on the host they are sent to are therefore refused.
     pub fn any() -> Self {
         Self(None)
     }
@@ -30,7 +33,11 @@ impl Keys {
     /// Judges a request by its headers.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(accepted) = &self.0 else {
-            return Ok(());
+            return if of_foreign_website(headers) {
+                Err(Refusal::ForeignOrigin)
+            } else {
+                Ok(())
+            };
         };
         let offered = digest(offered(headers).ok_or(Refusal::NoKey)?);
         // Digests have one length and are all compared to the end, so the time taken
@@ -64,6 +71,8 @@ impl fmt::Debug for Keys {
 pub(crate) enum Refusal {
     /// The key opens sessions and nothing else.
     Ephemeral,
+    /// A website of another host asks, and no key says that it may.
+    ForeignOrigin,
     NoKey,
     WrongKey,
 }
@@ -90,6 +99,34 @@ pub(crate) fn offered(headers: &HeaderMap) -> Option<&[u8]> {
         return Some(key.as_bytes());
     }
     subprotocols(headers).find_map(|element| element.strip_prefix(IN_SUBPROTOCOL))
+}
+
+/// Whether a browser sends the request for a website that is neither on this machine nor on
+/// the host the request is for. Programs send no `Origin`.
+fn of_foreign_website(headers: &HeaderMap) -> bool {
+    let asked = headers
+        .get(header::HOST)
+        .and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let is_at_home = |origin: &HeaderValue| {
+        // `null` has no scheme, hence no host of a website.
+        let origin = Uri::try_from(origin.as_bytes()).ok();
+        let origin = origin.filter(|origin| origin.scheme().is_some());
+        origin.as_ref().and_then(Uri::host).is_some_and(|host| {
+            let asked = asked.as_ref().map(Authority::host);
+            is_loopback(host) || asked.is_some_and(|asked| asked.eq_ignore_ascii_case(host))
+        })
+    };
+    !headers.get_all(header::ORIGIN).iter().all(is_at_home)
+}
+
+/// Whether a host of a URL, in which IPv6 has brackets, is this machine.
+fn is_loopback(host: &str) -> bool {
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The subprotocols a client offers, over all header lines.
@@ -150,6 +187,54 @@ mod tests {
             Keys::any().check(&headers(&[("authorization", "nonsense")])),
             Ok(())
         );
+    }
+
+    #[test]
+    fn any_key_is_not_for_foreign_websites() {
+        let cases = [
+            (None, true),
+            (Some("http://localhost:3000"), true),
+            (Some("https://LOCALHOST"), true),
+            (Some("http://127.0.0.1:8080"), true),
+            (Some("http://127.1.2.3"), true),
+            (Some("http://[::1]:5173"), true),
+            (Some("http://kaiwa.lan"), true),
+            (Some("https://Kaiwa.LAN:8443"), true),
+            (Some("https://example.com"), false),
+            (Some("http://localhost.example.com"), false),
+            (Some("http://127.0.0.1.example.com"), false),
+            (Some("http://localhost@example.com"), false),
+            (Some("http://[::2]"), false),
+            (Some("http://192.168.0.2"), false),
+            (Some("null"), false),
+            (Some("localhost"), false),
+            (Some("file://"), false),
+            (Some(""), false),
+        ];
+        for (origin, accepted) in cases {
+            let mut headers = headers(&[("host", "kaiwa.lan:8080")]);
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            let expected = if accepted {
+                Ok(())
+            } else {
+                Err(Refusal::ForeignOrigin)
+            };
+            assert_eq!(Keys::any().check(&headers), expected, "{origin:?}");
+            headers.insert("api-key", HeaderValue::from_static("sk-1"));
+            assert_eq!(Keys::only(["sk-1"]).check(&headers), Ok(()), "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn one_foreign_origin_among_several_counts() {
+        let mut headers = headers(&[("origin", "http://localhost")]);
+        headers.append(
+            header::ORIGIN,
+            HeaderValue::from_static("https://example.com"),
+        );
+        assert_eq!(Keys::any().check(&headers), Err(Refusal::ForeignOrigin));
     }
 
     #[test]

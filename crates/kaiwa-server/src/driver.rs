@@ -259,7 +259,8 @@ impl Driver {
         let takes_text = takes_results && !jobs.voice_is_behind();
         let has_audio = !self.audio.is_empty();
         let has_room = jobs.frames_waiting() <= FRAMES_AHEAD;
-        let takes_frames = !has_audio && !outgoing.is_flooded();
+        let is_overloaded = jobs.is_overloaded();
+        let takes_frames = !has_audio && !outgoing.is_flooded() && !is_overloaded;
         let stall = outgoing.stall_deadline();
         let timer = self
             .session
@@ -285,6 +286,8 @@ impl Driver {
             Some(result) = results.transcripts.recv(), if takes_results => self.hear(result),
             Some(result) = results.speech.recv(), if takes_results => self.hear(result),
             Some(result) = results.texts.recv(), if takes_text => self.hear(result),
+            // Nothing to do but to read again.
+            () = jobs.relieved(), if is_overloaded => {}
             () = tokio::task::yield_now(), if has_audio && has_room => self.give_audio(),
             () = tokio::time::sleep_until(self.heard + self.patience), if has_audio && !has_room => {
                 self.effects.close(

@@ -21,6 +21,7 @@
 //! |---|---|
 //! | messages to the client | results of transcription, language model and synthesizer stay where they are, which makes the engines wait; the socket is still read and the detector still heard, so that a cancellation or an interruption counts at once |
 //! | answers to a client that asks without reading | its socket is left unread |
+//! | transcriptions and answers a client has ordered that are not done (64) | its socket is left unread, so that a `response.cancel` behind them is read late |
 //! | time a client reads nothing | the session is closed |
 //! | audio that waits for the voice activity detector (1-2 s) | the socket is left unread, so that a client which sends faster than real time is slowed down |
 //! | time the detector judges nothing | the session is closed with an error; audio is never skipped |

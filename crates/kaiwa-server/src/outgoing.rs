@@ -2,9 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes};
 use bytes::Bytes;
-use futures_util::{SinkExt, stream::SplitSink};
+use futures_util::{Sink, SinkExt};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 /// Messages that may wait for the socket before the engines are held back: few, because
@@ -30,7 +30,10 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// Starts the writer. A client that takes nothing for `patience` has stalled.
-    pub(crate) fn start(socket: SplitSink<WebSocket, Message>, patience: Duration) -> Self {
+    pub(crate) fn start<S>(socket: S, patience: Duration) -> Self
+    where
+        S: Sink<Message, Error: Send> + Send + Unpin + 'static,
+    {
         let (queue, messages) = mpsc::channel(QUEUE);
         Self {
             queue,
@@ -66,14 +69,17 @@ impl Outgoing {
     }
 
     /// Moves one message of the backlog into the queue as soon as the queue has room.
-    /// Pends while there is no backlog. Cancel safe.
+    /// Pends while there is no backlog and the socket works. Cancel safe.
     ///
     /// # Errors
     ///
     /// The socket is broken.
     pub(crate) async fn advance(&mut self) -> Result<(), SocketClosed> {
         if self.backlog.is_empty() {
-            return std::future::pending().await;
+            // A writer that has ended takes whatever is pushed with it, and the socket may
+            // never tell its reader.
+            self.queue.closed().await;
+            return Err(SocketClosed);
         }
         let permit = self.queue.reserve().await.map_err(|_| SocketClosed)?;
         if let Some(message) = self.backlog.pop_front() {
@@ -114,7 +120,7 @@ impl Outgoing {
                     self.progress = Instant::now();
                     message
                 }
-                // The reader notices the broken socket.
+                // `advance` reports the broken socket.
                 Err(mpsc::error::TrySendError::Closed(_)) => return,
             }
         } else {
@@ -135,7 +141,10 @@ impl Drop for Outgoing {
 #[derive(Debug)]
 pub(crate) struct SocketClosed;
 
-async fn write(mut socket: SplitSink<WebSocket, Message>, mut messages: mpsc::Receiver<Message>) {
+async fn write<S>(mut socket: S, mut messages: mpsc::Receiver<Message>)
+where
+    S: Sink<Message> + Unpin,
+{
     while let Some(message) = messages.recv().await {
         if socket.feed(message).await.is_err() {
             return;
@@ -151,5 +160,35 @@ fn length(message: &Message) -> usize {
         Message::Text(text) => text.len(),
         Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
         Message::Close(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use futures_util::{FutureExt, sink};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_fails_is_reported_although_nothing_waits() {
+        let socket = sink::unfold((), |(), _: Message| future::ready(Err::<(), ()>(())));
+        let mut outgoing = Outgoing::start(socket, PATIENCE);
+        outgoing.push("lost".into());
+        assert!(outgoing.is_clear());
+        let advanced = tokio::time::timeout(PATIENCE, outgoing.advance()).await;
+        assert!(advanced.expect("the failure is noticed").is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_works_keeps_it_waiting() {
+        let mut outgoing = Outgoing::start(sink::drain(), PATIENCE);
+        assert!(outgoing.advance().now_or_never().is_none());
+        outgoing.push("taken".into());
+        let advanced = tokio::time::timeout(PATIENCE, outgoing.advance()).await;
+        assert!(advanced.is_err());
     }
 }

@@ -11,7 +11,9 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use kaiwa_engine::{EngineError, VoiceActivity};
+use kaiwa_engine::{
+    Cancel, EngineError, Finish, Flow, LanguageModel, LmDelta, LmUsage, Prompt, VoiceActivity,
+};
 use kaiwa_server::{Engines, ServerConfig};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -439,6 +441,99 @@ async fn a_detector_that_hangs_closes_the_session_with_a_reason() {
     client.closed().await;
     gate.open();
     running.idle().await;
+}
+
+/// Answers nothing until it is let go.
+struct GatedMind(Arc<Gate>);
+
+impl LanguageModel for GatedMind {
+    fn generate(
+        &self,
+        _prompt: &Prompt,
+        _cancel: &Cancel,
+        sink: &mut dyn FnMut(LmDelta<'_>) -> Flow,
+    ) -> Result<LmUsage, EngineError> {
+        self.0.wait();
+        let _ = sink(LmDelta::Text("Yes."));
+        Ok(LmUsage {
+            input_tokens: 1,
+            cached_tokens: 0,
+            output_tokens: 1,
+            finish: Finish::Stop,
+        })
+    }
+
+    fn forget(&self, _conversation: u64) {}
+
+    fn context_tokens(&self) -> usize {
+        4096
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_orders_too_many_answers_is_read_when_some_are_done() {
+    const ORDERED: usize = 200;
+    const AT_ONCE: usize = 64;
+    let gate = Arc::new(Gate::default());
+    let engines = Engines {
+        language_model: Arc::new(GatedMind(Arc::clone(&gate))),
+        ..Fakes::new().engines()
+    };
+    let running = Running::start(engines, ServerConfig::default()).await;
+    let mut client = running.open().await;
+    for _ in 0..ORDERED {
+        client
+            .send(json!({
+                "type": "response.create",
+                "response": {
+                    "conversation": "none",
+                    "output_modalities": ["text"],
+                    "input": [{
+                        "type": "message",
+                        "role": "user",
+                        "content": [{ "type": "input_text", "text": "Well?" }],
+                    }],
+                },
+            }))
+            .await;
+    }
+    client.send(json!({ "type": "marker" })).await;
+    let created = AtomicUsize::new(0);
+    tokio::join!(
+        async {
+            let (mut done, mut marked) = (0, false);
+            while done < ORDERED || !marked {
+                let event = client.next().await;
+                match event["type"].as_str() {
+                    Some("response.created") => {
+                        created.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Some("response.done") => {
+                        assert_eq!(event["response"]["status"], "completed", "{event}");
+                        done += 1;
+                    }
+                    Some("error") => {
+                        assert_eq!(event["error"]["param"], "type", "{event}");
+                        marked = true;
+                    }
+                    _ => {}
+                }
+            }
+        },
+        async {
+            within(async {
+                while created.load(Ordering::SeqCst) < AT_ONCE {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            until_still(|| created.load(Ordering::SeqCst)).await;
+            let read = created.load(Ordering::SeqCst);
+            gate.open();
+            assert_eq!(read, AT_ONCE);
+        }
+    );
+    assert_eq!(created.load(Ordering::SeqCst), ORDERED);
 }
 
 /// Waits until a count has not changed for a while.

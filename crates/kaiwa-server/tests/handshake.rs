@@ -6,7 +6,7 @@ use kaiwa_server::{Keys, ServerConfig};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{self, http::HeaderValue};
 
-use common::{Running, engines::Fakes};
+use common::{Running, engines::Fakes, http::Ask};
 
 fn config(change: impl FnOnce(&mut ServerConfig)) -> ServerConfig {
     let mut config = ServerConfig::default();
@@ -84,6 +84,45 @@ async fn a_wrong_or_missing_key_is_refused() {
     let headers = request.headers_mut();
     headers.insert("authorization", HeaderValue::from_static("Bearer sk-right"));
     running.try_open(request).await.unwrap().0.created().await;
+}
+
+#[tokio::test]
+async fn a_website_of_another_host_needs_a_key() {
+    const FOREIGN: &str = "https://example.com";
+    const LOCAL: &str = "http://localhost:3000";
+
+    let request = |running: &Running, origin: &'static str| {
+        let mut request = running.request();
+        let headers = request.headers_mut();
+        headers.insert("origin", HeaderValue::from_static(origin));
+        request
+    };
+    let open = Running::start(Fakes::new().engines(), ServerConfig::default()).await;
+    let (status, body) = refusal(open.try_open(request(&open, FOREIGN)).await);
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (403, &"origin_not_allowed".into())
+    );
+    let local = open.try_open(request(&open, LOCAL)).await;
+    local.unwrap().0.created().await;
+    open.open().await;
+    for path in ["/v1/chat/completions", "/v1/realtime/client_secrets"] {
+        let ask = Ask::post(path).header("Origin", FOREIGN).text("{}");
+        let refused = ask.send(open.address).await.refusal();
+        assert_eq!(refused, (403, "origin_not_allowed".into()), "{path}");
+    }
+    let ask = Ask::post("/v1/realtime/client_secrets").header("Origin", LOCAL);
+    assert_eq!(ask.text("{}").send(open.address).await.status, 200);
+
+    let keyed = Running::start(
+        Fakes::new().engines(),
+        config(|config| config.keys = Keys::only(["sk-right"])),
+    )
+    .await;
+    let mut request = request(&keyed, FOREIGN);
+    let headers = request.headers_mut();
+    headers.insert("authorization", HeaderValue::from_static("Bearer sk-right"));
+    keyed.try_open(request).await.unwrap().0.created().await;
 }
 
 #[tokio::test]

@@ -119,6 +119,10 @@ impl Conversation {
             .find(|entry| entry.item.id() == Some(item_id))
     }
 
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
         &mut self.entries
     }
@@ -138,14 +142,6 @@ impl Conversation {
             Item::FunctionCall(call) => call.call_id.as_deref() == Some(call_id),
             _ => false,
         })
-    }
-
-    /// Whether the assistant was ever heard in it.
-    pub(crate) fn has_assistant_audio(&self) -> bool {
-        self.entries
-            .iter()
-            .filter_map(|entry| entry.voiced.as_ref())
-            .any(|voiced| voiced.ledger.ms() > 0)
     }
 
     /// `conversation.item.added` for an item of the conversation.
@@ -191,10 +187,12 @@ impl Entry {
         }
     }
 
-    /// What the language model gets: the entry without its audio.
+    /// What the language model gets: the entry without its audio. Who refers to it wants it
+    /// told, even where the conversation has forgotten it.
     pub(crate) fn reference(&self) -> Self {
         let mut entry = self.clone();
         entry.give_up_audio();
+        entry.forgotten = false;
         // The item itself tells the client what was said, as long as it is there.
         for spoken in &mut entry.spoken {
             spoken.announced = false;
@@ -251,6 +249,13 @@ impl Entry {
         self.spoken
             .iter()
             .any(|spoken| matches!(spoken.hearing, Hearing::Pending(_)))
+    }
+
+    /// Whether this job transcribes a part of it.
+    pub(crate) fn awaits(&self, job: JobId) -> bool {
+        self.spoken
+            .iter()
+            .any(|spoken| spoken.hearing == Hearing::Pending(job))
     }
 
     /// The part that this job transcribes.

@@ -57,8 +57,12 @@ impl Ledger {
         }
     }
 
-    /// A clause begins after the audio so far.
+    /// A clause begins after the audio so far. After a truncation none does: the listener
+    /// hears no more of the answer.
     pub(crate) fn begin_clause(&mut self, clause: Clause) {
+        if self.closed {
+            return;
+        }
         self.clause = Some(OpenClause {
             clause,
             start: self.micros(),
@@ -91,9 +95,7 @@ impl Ledger {
         if open.words.is_empty() {
             open.words = spread(&open);
         }
-        if !self.closed {
-            self.words.append(&mut open.words);
-        }
+        self.words.append(&mut open.words);
     }
 
     /// Audio went to the client.
@@ -292,6 +294,24 @@ mod tests {
         assert_eq!(&TEXT[..ledger.heard(300)], "One two");
         ledger.truncate(300);
         ledger.voice(9600, 16_000, &[]);
+        ledger.end_clause();
+        assert_eq!(&TEXT[..ledger.heard(5000)], "One two");
+        assert_eq!(ledger.ms(), 300);
+    }
+
+    #[test]
+    fn a_clause_after_a_truncation_is_not_heard() {
+        let mut ledger = Ledger::new(Format::Pcmu);
+        let mut clauses = clauses().into_iter();
+        ledger.begin_clause(clauses.next().expect("there are two"));
+        ledger.voice(9600, 16_000, &[]);
+        ledger.sent(&[0; 4800]);
+        ledger.end_clause();
+        ledger.truncate(300);
+        ledger.begin_clause(clauses.next().expect("there are two"));
+        ledger.voice(9600, 16_000, &[]);
+        ledger.sent(&[0; 4800]);
+        assert_eq!(&TEXT[..ledger.heard(5000)], "One two");
         ledger.end_clause();
         assert_eq!(&TEXT[..ledger.heard(5000)], "One two");
         assert_eq!(ledger.ms(), 300);

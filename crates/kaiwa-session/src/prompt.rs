@@ -1,6 +1,8 @@
 //! What the language model is told: instructions and context as messages.
 
-use kaiwa_protocol::{ContentPart, Item, Message, Role, Tool, ToolChoice};
+use std::collections::BTreeSet;
+
+use kaiwa_protocol::{ContentPart, Item, ItemStatus, Message, Role, Tool, ToolChoice};
 
 use crate::{
     conversation::{Entry, Hearing},
@@ -8,19 +10,23 @@ use crate::{
 };
 
 /// Instructions and context as messages. Items without anything to say are left out: a
-/// user who was not understood, an answer of which nothing was heard.
+/// user who was not understood, an answer of which nothing was heard. So are calls that were
+/// cut off, which nobody can answer, and outputs of calls that are not told before them:
+/// models take neither.
 pub(crate) fn messages<'a>(
     instructions: &str,
     context: impl Iterator<Item = &'a Entry>,
 ) -> Vec<PromptMessage> {
     let mut messages = Vec::new();
+    let mut told_calls: BTreeSet<&str> = BTreeSet::new();
     if !instructions.is_empty() {
         messages.push(text_message(PromptRole::System, instructions.to_owned()));
     }
     for entry in context {
         match &entry.item {
             Item::Message(message) => messages.extend(said(message, entry)),
-            Item::FunctionCall(call) => {
+            Item::FunctionCall(call) if call.status.value() != Some(&ItemStatus::Incomplete) => {
+                told_calls.extend(call.call_id.as_deref());
                 let call = PromptCall {
                     call_id: call.call_id.cloned().unwrap_or_default(),
                     name: call.name.clone(),
@@ -35,11 +41,15 @@ pub(crate) fn messages<'a>(
                     }),
                 }
             }
-            Item::FunctionCallOutput(output) => messages.push(PromptMessage {
-                call_id: Some(output.call_id.clone()),
-                ..text_message(PromptRole::Tool, output.output.clone())
-            }),
-            Item::McpListTools(_)
+            Item::FunctionCallOutput(output) if told_calls.contains(output.call_id.as_str()) => {
+                messages.push(PromptMessage {
+                    call_id: Some(output.call_id.clone()),
+                    ..text_message(PromptRole::Tool, output.output.clone())
+                });
+            }
+            Item::FunctionCall(_)
+            | Item::FunctionCallOutput(_)
+            | Item::McpListTools(_)
             | Item::McpCall(_)
             | Item::McpApprovalRequest(_)
             | Item::McpApprovalResponse(_)
@@ -63,6 +73,14 @@ pub(crate) fn chars(messages: &[PromptMessage]) -> u64 {
             MESSAGE_CHARS + texts.map(|text| text_chars(text)).sum::<u64>()
         })
         .sum()
+}
+
+/// The characters that an entry takes among others: an output as if its call was told.
+pub(crate) fn entry_chars(entry: &Entry) -> u64 {
+    match &entry.item {
+        Item::FunctionCallOutput(output) => MESSAGE_CHARS + text_chars(&output.output),
+        _ => chars(&messages("", std::iter::once(entry))),
+    }
 }
 
 /// The characters that functions take in a prompt.
@@ -274,6 +292,24 @@ mod tests {
                 r#"Tool "sun"   Some("c1")"#,
                 r#"Assistant ""  c3 None"#,
             ]
+        );
+    }
+
+    #[test]
+    fn a_call_that_was_cut_off_is_not_told_nor_an_output_of_no_call() {
+        let mut cut_off = call("c2");
+        cut_off.item.set_status(ItemStatus::Incomplete);
+        let context = [
+            Entry::plain(Item::function_output("c1", "too early")),
+            call("c1"),
+            cut_off,
+            Entry::plain(Item::function_output("c2", "of a call cut off")),
+            Entry::plain(Item::function_output("c3", "of no call")),
+            Entry::plain(Item::function_output("c1", "sun")),
+        ];
+        assert_eq!(
+            render("", &context),
+            [r#"Assistant ""  c1 None"#, r#"Tool "sun"   Some("c1")"#]
         );
     }
 

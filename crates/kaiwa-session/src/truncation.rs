@@ -96,13 +96,13 @@ pub(crate) fn told_chars<'a>(entries: impl Iterator<Item = &'a Entry>) -> u64 {
 
 /// Forgets the oldest entries until at most `keep` characters are told; at least one, and
 /// never the newest nor the call it answers. `false` when there is nothing to forget.
-pub(crate) fn forget(entries: &mut [Entry], keep: u64) -> bool {
+pub(crate) fn forget(entries: &mut [&mut Entry], keep: u64) -> bool {
     let is_told = |entry: &Entry| !entry.forgotten && !entry.in_progress();
-    let Some(newest) = entries.iter().rposition(is_told) else {
+    let Some(newest) = entries.iter().rposition(|entry| is_told(entry)) else {
         return false;
     };
-    let answered = output_call(&entries[newest]).map(str::to_owned);
-    let mut told = told_chars(entries.iter());
+    let answered = output_call(entries[newest]).map(str::to_owned);
+    let mut told = told_chars(entries.iter().map(|entry| &**entry));
     let mut forgotten_calls = BTreeSet::new();
     let mut any = false;
     for entry in &mut entries[..newest] {
@@ -113,7 +113,7 @@ pub(crate) fn forget(entries: &mut [Entry], keep: u64) -> bool {
         if any && told <= keep {
             break;
         }
-        told = told.saturating_sub(told_chars(std::iter::once(&*entry)));
+        told = told.saturating_sub(prompt::entry_chars(entry));
         forgotten_calls.extend(made_call(entry).map(str::to_owned));
         entry.forgotten = true;
         any = true;
@@ -162,6 +162,11 @@ mod tests {
 
     fn output(call_id: &str) -> Entry {
         Entry::plain(Item::function_output(call_id, "done"))
+    }
+
+    fn forget(entries: &mut [Entry], keep: u64) -> bool {
+        let mut entries: Vec<_> = entries.iter_mut().collect();
+        super::forget(&mut entries, keep)
     }
 
     fn told(entries: &[Entry]) -> Vec<usize> {

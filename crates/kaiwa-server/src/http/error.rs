@@ -166,6 +166,11 @@ impl From<Refusal> for ApiError {
                 "insufficient_permissions",
                 "An ephemeral key opens sessions and nothing else.",
             ),
+            Refusal::ForeignOrigin => (
+                StatusCode::FORBIDDEN,
+                "origin_not_allowed",
+                "A server without API keys takes no requests of websites on other hosts.",
+            ),
             Refusal::NoKey => (
                 StatusCode::UNAUTHORIZED,
                 "missing_api_key",

@@ -13,7 +13,7 @@ use std::{
 
 use kaiwa_engine::{Cancel, SttOptions, VoiceSpec};
 use kaiwa_session::{EngineCommand, JobId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::{pool::Lane, work::Job};
 use crate::engines::Engines;
@@ -34,6 +34,12 @@ const MAX_RESULTS_WAITING: usize = 16;
 /// the time the voice needs.
 const MAX_SPEAKING: usize = 8;
 
+/// Transcriptions and answers a session may have on its lanes before its client's events are
+/// left unread: each holds its audio (15 MiB of an append become 20 MiB) or its prompt. Speech
+/// does not count, because the texts it is made of are held back instead, and a long answer
+/// must not keep the client from interrupting it.
+const MAX_ORDERED: usize = 64;
+
 /// Lanes a session occupies on the pool at most: one for each kind of inference.
 pub(crate) const LANES: usize = 3;
 
@@ -48,6 +54,8 @@ pub(crate) struct Jobs {
     generating: Lane,
     speaking: Lane,
     under_way: HashMap<JobId, UnderWay>,
+    /// Transcriptions and answers that are on their lanes, cancelled ones included.
+    ordered: watch::Sender<usize>,
     frames: Option<mpsc::Sender<detector::Frame>>,
     frames_waiting: usize,
     senders: Senders,
@@ -57,6 +65,9 @@ struct UnderWay {
     cancel: Cancel,
     speaks: bool,
 }
+
+/// Counts a transcription or an answer until its lane is done with it.
+struct Ordered(watch::Sender<usize>);
 
 struct Senders {
     voice: mpsc::Sender<JobResult>,
@@ -118,6 +129,7 @@ impl Jobs {
             generating: pool.lane(),
             speaking: pool.lane(),
             under_way: HashMap::new(),
+            ordered: watch::Sender::new(0),
             frames: None,
             frames_waiting: 0,
             senders: Senders {
@@ -148,16 +160,20 @@ impl Jobs {
                 let job = self.job(id, self.senders.transcripts.clone(), false);
                 let engine = Arc::clone(&self.engines.transcriber);
                 let options = SttOptions { language, prompt };
+                let ordered = Ordered::new(&self.ordered);
                 self.transcribing.push(Box::new(move || {
                     job.transcribe(&*engine, &audio, &options);
+                    drop(ordered);
                 }));
             }
             EngineCommand::Generate(generate) => {
                 let job = self.job(id, self.senders.texts.clone(), false);
                 let engine = Arc::clone(&self.engines.language_model);
                 let prompt = work::prompt(self.conversation, self.seed, generate);
+                let ordered = Ordered::new(&self.ordered);
                 self.generating.push(Box::new(move || {
                     job.generate(&*engine, &prompt);
+                    drop(ordered);
                 }));
             }
             EngineCommand::Speak { text, voice, speed } => {
@@ -199,6 +215,23 @@ impl Jobs {
         self.under_way.values().filter(|job| job.speaks).count() >= MAX_SPEAKING
     }
 
+    /// Whether so much is ordered that the client's events are to be left unread.
+    ///
+    /// This passes whether or not the client says anything: lanes work through what they
+    /// have, and what they say is heard as long as the client takes what it is sent.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        *self.ordered.borrow() >= MAX_ORDERED
+    }
+
+    /// Completes when it is no longer overloaded. Cancel safe.
+    pub(crate) fn relieved(&self) -> impl Future<Output = ()> + use<> {
+        let mut ordered = self.ordered.subscribe();
+        async move {
+            // An error would mean that the session is gone.
+            let _ = ordered.wait_for(|ordered| *ordered < MAX_ORDERED).await;
+        }
+    }
+
     fn job(&mut self, id: JobId, results: mpsc::Sender<JobResult>, speaks: bool) -> Job {
         let cancel = Cancel::new();
         self.under_way.insert(
@@ -235,6 +268,19 @@ impl Jobs {
         }
         self.frames_waiting += 1;
         Ok(())
+    }
+}
+
+impl Ordered {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|ordered| *ordered += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Ordered {
+    fn drop(&mut self) {
+        self.0.send_modify(|ordered| *ordered -= 1);
     }
 }
 

@@ -135,11 +135,16 @@ impl Config {
                 ));
             }
         }
-        config.updated(requested, false)
+        config.updated(requested, None)
     }
 
-    /// The configuration after an update, or why all of it is refused.
-    pub(crate) fn updated(&self, update: WireSession, voice_locked: bool) -> Result<Self, Refusal> {
+    /// The configuration after an update, or why all of it is refused. No voice but the one
+    /// that was heard may be chosen any more.
+    pub(crate) fn updated(
+        &self,
+        update: WireSession,
+        heard_voice: Option<&Voice>,
+    ) -> Result<Self, Refusal> {
         let update = match (self.purpose, update) {
             (Purpose::Conversation, WireSession::Realtime(update)) => *update,
             (Purpose::Transcription, WireSession::Transcription(update)) => {
@@ -159,14 +164,18 @@ impl Config {
                 return Err(refusal::not_one_of("session.type", &unknown.kind, &[own]));
             }
         };
-        self.merged(update, voice_locked)
+        self.merged(update, heard_voice)
     }
 
     /// Only keys that are present change something. The update reaches through `audio`,
     /// `audio.input` and `audio.output`; everything below is taken as a whole. Null switches
     /// off what can be off and otherwise leaves the setting alone. The model is fixed: clients
     /// that name another one are left in peace.
-    fn merged(&self, update: RealtimeSession, voice_locked: bool) -> Result<Self, Refusal> {
+    fn merged(
+        &self,
+        update: RealtimeSession,
+        heard_voice: Option<&Voice>,
+    ) -> Result<Self, Refusal> {
         check::check_session(&update, &self.voices)?;
         let mut new = self.clone();
         let session = &mut new.session;
@@ -208,7 +217,9 @@ impl Config {
             let output = audio.output.get_or_insert_default();
             set(&mut output.format, update.format.map(with_rate));
             set(&mut output.speed, update.speed);
-            if voice_locked && update.voice.is_value() && update.voice != output.voice {
+            if let (Some(heard), Some(voice)) = (heard_voice, update.voice.value())
+                && voice != heard
+            {
                 return Err(refusal::voice_locked("session.audio.output.voice"));
             }
             set(&mut output.voice, update.voice);

@@ -24,7 +24,7 @@ fn update(json: &str) -> Session {
 }
 
 fn refused(json: &str) -> (String, String) {
-    let error = config().updated(update(json), false).expect_err(json);
+    let error = config().updated(update(json), None).expect_err(json);
     (
         error.code.unwrap_or_default(),
         error.param.unwrap_or_default(),
@@ -77,7 +77,7 @@ fn only_what_is_named_changes() {
                 r#"{"type":"realtime","audio":{"input":{"turn_detection":
                 {"type":"server_vad","silence_duration_ms":320}}}}"#,
             ),
-            false,
+            None,
         )
         .expect("accepted");
     assert_eq!(after.output(), before.output());
@@ -96,7 +96,7 @@ fn null_switches_off_and_the_empty_string_clears() {
                 r#"{"type":"realtime","instructions":"","tools":[],
                 "audio":{"input":{"turn_detection":null,"transcription":null}}}"#,
             ),
-            false,
+            None,
         )
         .expect("accepted");
     assert_eq!(after.turn_taking(), None);
@@ -106,7 +106,7 @@ fn null_switches_off_and_the_empty_string_clears() {
 #[test]
 fn the_model_of_the_connection_stays() {
     let after = config()
-        .updated(update(r#"{"type":"realtime","model":"other"}"#), false)
+        .updated(update(r#"{"type":"realtime","model":"other"}"#), None)
         .expect("accepted");
     assert_eq!(after, config());
 }
@@ -251,9 +251,11 @@ fn a_function_needs_a_name() {
 fn the_voice_is_locked_once_heard_but_may_be_repeated() {
     let other = r#"{"type":"realtime","audio":{"output":{"voice":"marin"}}}"#;
     let same = r#"{"type":"realtime","audio":{"output":{"voice":"alloy"}}}"#;
-    assert!(config().updated(update(other), false).is_ok());
-    assert!(config().updated(update(same), true).is_ok());
-    let error = config().updated(update(other), true).expect_err("locked");
+    let heard = Voice::from("alloy");
+    assert!(config().updated(update(other), None).is_ok());
+    assert!(config().updated(update(same), Some(&heard)).is_ok());
+    let refused = config().updated(update(other), Some(&heard));
+    let error = refused.expect_err("locked");
     assert_eq!(error.code.as_deref(), Some(codes::CANNOT_UPDATE_VOICE));
 }
 
@@ -264,7 +266,7 @@ fn eagerness_decides_how_long_semantic_vad_waits() {
             r#"{{"type":"realtime","audio":{{"input":{{"turn_detection":
             {{"type":"semantic_vad","eagerness":"{eagerness}"}}}}}}}}"#
         );
-        let config = config().updated(update(&json), false).expect("accepted");
+        let config = config().updated(update(&json), None).expect("accepted");
         config.turn_taking().expect("on").parameters.silence_ms
     };
     assert!(silence("high") < silence("auto"));

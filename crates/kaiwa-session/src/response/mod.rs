@@ -5,7 +5,7 @@ mod message;
 mod settings;
 mod usage;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use kaiwa_protocol::{
     Item, ItemStatus, Maybe, RESPONSE_OBJECT, Response as WireResponse, ResponseCreated,
@@ -30,6 +30,9 @@ pub(crate) struct Response {
     pub(crate) turn: Option<String>,
     /// What the model sees instead of the conversation.
     pub(crate) input: Option<Vec<Entry>>,
+    /// What of the conversation it sees otherwise: the ids of the items that were there when
+    /// the response was created.
+    pub(crate) context: BTreeSet<String>,
     /// Something the model is told for this response alone, after the context.
     pub(crate) nudge: Option<String>,
     /// The job that writes it; `None` while transcripts are missing, and when it is written.
@@ -99,6 +102,7 @@ impl Response {
             settings,
             turn: None,
             input: None,
+            context: BTreeSet::new(),
             nudge: None,
             writing: None,
             written: None,
@@ -240,7 +244,11 @@ impl Response {
         if let Some(job) = self.writing.take() {
             outbox.cancel(job);
         }
-        let played_ms = self.first_audio_at.map_or(0, |at| now.saturating_sub(at));
+        let played_ms = match &ending {
+            // Nobody interrupted it: all that was sent is heard.
+            Ending::Failed { .. } => Millis::MAX,
+            _ => self.first_audio_at.map_or(0, |at| now.saturating_sub(at)),
+        };
         let mut frame = Frame {
             response_id: &self.id,
             settings: &self.settings,

@@ -79,11 +79,12 @@ impl Settings {
     }
 
     /// The settings that `response.create` asks for, or why it is refused. Null leaves a
-    /// setting as the session has it.
+    /// setting as the session has it. In the conversation no voice but the one that was heard
+    /// there may be chosen any more.
     pub(crate) fn requested(
         config: &Config,
         params: &ResponseParams,
-        voice_locked: bool,
+        heard_voice: Option<&Voice>,
     ) -> Result<Self, Refusal> {
         let mut settings = Self::of_session(config);
         check_modalities("response", params.output_modalities.as_deref())?;
@@ -132,7 +133,7 @@ impl Settings {
             if let Some(voice) = output.voice.value() {
                 let param = "response.audio.output.voice";
                 check_voice(param, Some(voice), config.voices())?;
-                if voice_locked && settings.in_conversation && *voice != settings.voice {
+                if settings.in_conversation && heard_voice.is_some_and(|heard| heard != voice) {
                     return Err(refusal::voice_locked(param));
                 }
                 settings.voice = voice.clone();
@@ -154,6 +155,11 @@ impl Settings {
     /// The name by which engines know its voice.
     pub(crate) fn voice(&self) -> &str {
         voice_name(&self.voice)
+    }
+
+    /// Its voice, as the client names it.
+    pub(crate) fn wire_voice(&self) -> &Voice {
+        &self.voice
     }
 
     /// Most tokens to generate.
@@ -203,12 +209,14 @@ mod tests {
     use super::*;
     use crate::SessionOptions;
 
-    fn requested(json: &str, voice_locked: bool) -> Result<Settings, Refusal> {
+    fn requested(json: &str, heard: Option<&str>) -> Result<Settings, Refusal> {
         let config = Config::new(&SessionOptions::default(), "sess_1".to_owned());
         let frame = format!(r#"{{"type":"response.create","response":{json}}}"#);
         match ClientEvent::parse(&frame) {
             Ok(ClientEvent::ResponseCreate(event)) => {
-                Settings::requested(&config, &event.response.unwrap_or_default(), voice_locked)
+                let heard = heard.map(Voice::from);
+                let params = event.response.unwrap_or_default();
+                Settings::requested(&config, &params, heard.as_ref())
             }
             other => panic!("{other:?}"),
         }
@@ -216,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_or_null_is_as_in_the_session() {
-        let settings = requested(r#"{"instructions":null,"metadata":null}"#, false);
+        let settings = requested(r#"{"instructions":null,"metadata":null}"#, None);
         let config = Config::new(&SessionOptions::default(), "sess_1".to_owned());
         assert_eq!(settings, Ok(Settings::of_session(&config)));
     }
@@ -227,7 +235,7 @@ mod tests {
             r#"{"output_modalities":["text"],"instructions":"Sing.","max_output_tokens":7,
                 "conversation":"none","metadata":{"a":"b"},"tool_choice":"none",
                 "audio":{"output":{"format":{"type":"audio/pcmu"},"voice":"echo"}}}"#,
-            false,
+            None,
         )
         .expect("accepted");
         assert!(!settings.is_spoken());
@@ -270,7 +278,7 @@ mod tests {
                 "response.metadata",
             ),
         ] {
-            let error = requested(&json, false).expect_err(&json);
+            let error = requested(&json, None).expect_err(&json);
             assert_eq!(error.code.as_deref(), Some(code), "{json}");
             assert_eq!(error.param.as_deref(), Some(param), "{json}");
         }
@@ -279,10 +287,11 @@ mod tests {
     #[test]
     fn another_voice_is_refused_once_one_was_heard() {
         let json = r#"{"audio":{"output":{"voice":"echo"}}}"#;
-        assert!(requested(json, false).is_ok());
-        let error = requested(json, true).expect_err("locked");
+        assert!(requested(json, None).is_ok());
+        assert!(requested(json, Some("echo")).is_ok());
+        let error = requested(json, Some("ash")).expect_err("locked");
         assert_eq!(error.code.as_deref(), Some(codes::CANNOT_UPDATE_VOICE));
         let aside = r#"{"conversation":"none","audio":{"output":{"voice":"echo"}}}"#;
-        assert!(requested(aside, true).is_ok());
+        assert!(requested(aside, Some("ash")).is_ok());
     }
 }

@@ -1,11 +1,13 @@
 //! Responses: asked for, written, ended.
 
-use kaiwa_protocol::{Item, ResponseCancel, ResponseCreate, StatusReason};
+use std::collections::BTreeSet;
+
+use kaiwa_protocol::{Item, ItemStatus, ResponseCancel, ResponseCreate, StatusReason};
 
 use super::{Applied, Session};
 use crate::{
     Millis,
-    conversation::{Entry, Hearing, Spoken, take_audio},
+    conversation::{Conversation, Entry, Hearing, Spoken, take_audio},
     engine::{EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptRole},
     outbox::JobOwner,
     prompt, refusal,
@@ -25,7 +27,7 @@ impl Session {
             .into_value()
             .map_or_else(Default::default, |p| *p);
         let input = params.input.take();
-        let settings = Settings::requested(&self.config, &params, self.voice_is_locked())?;
+        let settings = Settings::requested(&self.config, &params, self.heard_voice.as_ref())?;
         if settings.in_conversation
             && let Some(active) = self.active()
         {
@@ -118,6 +120,11 @@ impl Session {
         }
         let ending =
             self.responses[index].hear(job, event, &mut self.outbox, &mut self.conversation, now);
+        let response = &self.responses[index];
+        if response.settings.in_conversation && response.playback_end().is_some() {
+            self.heard_voice
+                .get_or_insert_with(|| response.settings.wire_voice().clone());
+        }
         if let Some(ending) = ending {
             self.end(index, ending, now);
         }
@@ -133,14 +140,15 @@ impl Session {
             Retention::All => "Truncation is disabled.",
             Retention::Newest { .. } if response.has_begun() => "The answer has begun.",
             Retention::Newest { ratio, .. } => {
-                let entries = match &mut response.input {
-                    Some(input) => input.as_mut_slice(),
-                    None => self.conversation.entries_mut(),
-                };
-                let told = truncation::told_chars(entries.iter());
+                let mut entries = seen(
+                    &mut response.input,
+                    &response.context,
+                    &mut self.conversation,
+                );
+                let told = truncation::told_chars(entries.iter().map(|entry| &**entry));
                 let fixed = response.prompt.chars.saturating_sub(told);
                 let most = self.scale.chars(truncation::part(ratio, limit));
-                if truncation::forget(entries, most.saturating_sub(fixed)) {
+                if truncation::forget(&mut entries, most.saturating_sub(fixed)) {
                     return self.write_waiting();
                 }
                 "Nothing is left that could be forgotten."
@@ -160,25 +168,28 @@ impl Session {
             if !response.is_waiting() {
                 continue;
             }
-            let entries = match &mut response.input {
-                Some(input) => input.as_mut_slice(),
-                None => self.conversation.entries_mut(),
-            };
+            let mut entries = seen(
+                &mut response.input,
+                &response.context,
+                &mut self.conversation,
+            );
             let told = |entry: &&Entry| !entry.forgotten;
-            if entries.iter().filter(told).any(Entry::is_pending) {
+            let mut awaited = entries.iter().map(|entry| &**entry).filter(told);
+            if awaited.any(Entry::is_pending) {
                 continue;
             }
+            let chars = || truncation::told_chars(entries.iter().map(|entry| &**entry));
             if let Retention::Newest {
                 ratio,
                 most: Some(most),
             } = response.settings.retention
-                && self.scale.tokens(truncation::told_chars(entries.iter())) > most
+                && self.scale.tokens(chars()) > most
             {
                 let keep = self.scale.chars(truncation::part(ratio, most));
-                truncation::forget(entries, keep);
+                truncation::forget(&mut entries, keep);
             }
             let finished = || {
-                let told = entries.iter().filter(told);
+                let told = entries.iter().map(|entry| &**entry).filter(told);
                 told.filter(|entry| !entry.in_progress())
             };
             let settings = &response.settings;
@@ -219,7 +230,10 @@ impl Session {
             response.is_waiting()
                 && match &response.input {
                     Some(input) => input.iter().any(|e| e.item.id() == Some(item_id)),
-                    None => self.conversation.entry(item_id).is_some(),
+                    None => {
+                        response.context.contains(item_id)
+                            && self.conversation.entry(item_id).is_some()
+                    }
                 }
         }) {
             self.end(index, ending.clone(), now);
@@ -237,17 +251,16 @@ impl Session {
         }
     }
 
-    /// Whether the assistant's voice was heard, so that it cannot change any more.
-    pub(super) fn voice_is_locked(&self) -> bool {
-        self.conversation.has_assistant_audio()
-            || self
-                .active()
-                .is_some_and(|response| response.playback_end().is_some())
-    }
-
-    fn begin(&mut self, response: Response, now: Millis) {
+    fn begin(&mut self, mut response: Response, now: Millis) {
+        let entries = self.conversation.entries().iter();
         if response.settings.in_conversation {
             self.idle_at = None;
+            let ids = entries.filter_map(|entry| entry.item.id());
+            response.context = ids.map(str::to_owned).collect();
+        } else if response.input.is_none() {
+            // What an aside forgets, the conversation still knows.
+            let told = entries.filter(|entry| !entry.forgotten && !entry.in_progress());
+            response.input = Some(told.map(Entry::reference).collect());
         }
         self.outbox.send(response.created(&self.conversation.id));
         self.responses.push(response);
@@ -265,7 +278,15 @@ impl Session {
     }
 
     fn end(&mut self, index: usize, ending: Ending, now: Millis) {
-        let response = self.responses.remove(index);
+        let mut response = self.responses.remove(index);
+        let input = response.input.take().into_iter().flatten();
+        for spoken in input.flat_map(|entry| entry.spoken) {
+            if let Hearing::Pending(job) = spoken.hearing
+                && !self.is_awaited(job)
+            {
+                self.outbox.cancel(job);
+            }
+        }
         let in_conversation = response.settings.in_conversation;
         let played_at = response.playback_end().unwrap_or(now).max(now);
         let tokens = response.end(ending, &mut self.outbox, &mut self.conversation, now);
@@ -275,6 +296,13 @@ impl Session {
         if in_conversation && !self.user_is_speaking() {
             self.idle_at = self.idle_timeout_ms().map(|ms| played_at + ms);
         }
+    }
+
+    /// Whether somebody still wants to know what this job hears.
+    pub(super) fn is_awaited(&self, job: JobId) -> bool {
+        let aside = self.responses.iter().filter_map(|r| r.input.as_ref());
+        let mut entries = self.conversation.entries().iter().chain(aside.flatten());
+        entries.any(|entry| entry.awaits(job))
     }
 
     /// The response that writes to the conversation.
@@ -317,6 +345,8 @@ impl Session {
         if item.id().is_none() {
             item.set_id(self.outbox.ids.item());
         }
+        // It is whole, whatever the client says: an item in progress is not told.
+        item.set_status(ItemStatus::Completed);
         let spoken = take_audio(&mut item, self.config.input_format())
             .into_iter()
             .map(|(index, audio)| {
@@ -328,5 +358,22 @@ impl Session {
             spoken,
             ..Entry::plain(item)
         })
+    }
+}
+
+/// What the model sees for a response: the response's own input, or of the conversation what
+/// was there when the response was created.
+fn seen<'a>(
+    input: &'a mut Option<Vec<Entry>>,
+    context: &BTreeSet<String>,
+    conversation: &'a mut Conversation,
+) -> Vec<&'a mut Entry> {
+    let was_there = |entry: &&mut Entry| entry.item.id().is_some_and(|id| context.contains(id));
+    match input {
+        Some(input) => input.iter_mut().collect(),
+        None => {
+            let entries = conversation.entries_mut().iter_mut();
+            entries.filter(was_there).collect()
+        }
     }
 }

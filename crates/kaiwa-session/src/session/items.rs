@@ -110,12 +110,11 @@ impl Session {
             ));
         };
         for spoken in entry.spoken {
-            if let Hearing::Pending(job) = spoken.hearing {
-                let mut aside = self.responses.iter_mut().filter_map(|r| r.input.as_mut());
-                // A response that refers to the item still wants to know what was said.
-                if !aside.any(|input| input.iter_mut().any(|e| e.heard_by(job).is_some())) {
-                    self.outbox.cancel(job);
-                }
+            // A response that refers to the item still wants to know what was said.
+            if let Hearing::Pending(job) = spoken.hearing
+                && !self.is_awaited(job)
+            {
+                self.outbox.cancel(job);
             }
         }
         self.outbox.send(ConversationItemDeleted {

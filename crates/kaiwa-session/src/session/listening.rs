@@ -227,10 +227,13 @@ impl Session {
         if let Some(announcement) = announcement {
             self.announce_transcript(announcement, &event);
         }
-        let (Some(hearing), Some(item_id)) = (hearing, item_id) else {
+        let Some(hearing) = hearing else {
             return;
         };
         self.outbox.retire(job);
+        let Some(item_id) = item_id else {
+            return;
+        };
         match (&hearing, event) {
             (Hearing::Failed, EngineEvent::Failed { code, message }) => {
                 let message = format!("Transcription of the user's audio failed: {message}");

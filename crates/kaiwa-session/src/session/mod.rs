@@ -6,7 +6,7 @@ mod listening;
 
 use kaiwa_protocol::{
     ClientEvent, ErrorDetail, InputAudioBufferCleared, OutputAudioBufferClear,
-    Session as WireSession, SessionCreated, SessionUpdate, SessionUpdated, Tagged, codes,
+    Session as WireSession, SessionCreated, SessionUpdate, SessionUpdated, Tagged, Voice, codes,
 };
 
 use self::listening::Detection;
@@ -43,6 +43,8 @@ pub struct Session {
     detection: Option<Detection>,
     /// Responses that are being made; at most one of them writes to the conversation.
     responses: Vec<Response>,
+    /// The assistant's voice, once it was heard in the conversation: it cannot change then.
+    heard_voice: Option<Voice>,
     /// What the session may use in a time.
     limits: RateLimits,
     /// Characters of a token, as the language model counts.
@@ -90,6 +92,7 @@ impl Session {
             buffer: InputBuffer::new(config.input_format()),
             detection: None,
             responses: Vec::new(),
+            heard_voice: None,
             limits: RateLimits::new(&options.rate_limits),
             scale: Scale::default(),
             expires_at: options.max_session_ms,
@@ -223,8 +226,9 @@ impl Session {
     }
 
     fn update_session(&mut self, event: SessionUpdate) -> Applied {
-        let voice_locked = self.voice_is_locked();
-        let config = self.config.updated(event.session, voice_locked)?;
+        let config = self
+            .config
+            .updated(event.session, self.heard_voice.as_ref())?;
         let turned = self.config.turn_taking().is_some() != config.turn_taking().is_some();
         self.config = config;
         self.buffer.set_format(self.config.input_format());

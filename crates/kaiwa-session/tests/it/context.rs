@@ -140,6 +140,30 @@ fn the_input_of_a_response_is_shortened_for_itself() {
 }
 
 #[test]
+fn what_the_conversation_forgot_is_told_to_who_refers_to_it() {
+    let mut harness = talked(json!("auto"));
+    harness.client(json!({"type": "response.create"}));
+    harness.engine(harness.job("generate"), too_long(155, 130));
+    assert_eq!(told(&harness), "e");
+    harness.client(
+        json!({"type": "response.create", "response": {"conversation": "none",
+        "input": [{"type": "item_reference", "id": "a"}]}}),
+    );
+    assert_eq!(told(&harness), "a");
+}
+
+#[test]
+fn what_an_aside_forgets_the_conversation_still_knows() {
+    let mut harness = talked(json!("auto"));
+    harness.client(json!({"type": "response.create", "response": {"conversation": "none"}}));
+    assert_eq!(told(&harness), "abcde");
+    harness.engine(harness.job("generate"), too_long(155, 130));
+    assert_eq!(told(&harness), "e");
+    harness.client(json!({"type": "response.create"}));
+    assert_eq!(told(&harness), "abcde");
+}
+
+#[test]
 fn another_failure_forgets_nothing() {
     let mut harness = talked(json!("auto"));
     harness.client(json!({"type": "response.create"}));

@@ -137,6 +137,26 @@ fn a_failure_while_speaking_closes_what_was_opened() {
 }
 
 #[test]
+fn what_a_failed_answer_had_sent_is_heard() {
+    let mut harness = Harness::new();
+    harness.by_hand = true;
+    harness.answers.push_back(answer(&[
+        "One two three four five. Six seven eight nine ten.",
+    ]));
+    harness.say("count");
+    harness.work("generate");
+    harness.work("speak");
+    // No time has passed: an interruption would leave nothing.
+    harness.engine(harness.job("speak"), failed("the voice broke"));
+    harness.jobs.clear();
+    harness.say("go on");
+    assert_eq!(
+        harness.prompt(&harness.jobs[0].1)[2],
+        "Assistant: One two three four five."
+    );
+}
+
+#[test]
 fn a_failure_before_the_first_word_leaves_no_item() {
     let mut harness = Harness::new();
     harness.answers.push_back(vec![failed("no memory")]);
@@ -220,6 +240,68 @@ fn an_aside_leaves_the_conversation_alone_and_runs_beside_it() {
         harness.engine(aside, event);
     }
     insta::assert_snapshot!(harness.record());
+}
+
+#[test]
+fn an_item_of_an_input_is_told_whatever_its_status() {
+    let mut harness = Harness::new();
+    harness.by_hand = true;
+    harness.client(json!({"type": "response.create", "response": {"input": [
+        {"type": "message", "role": "user", "status": "in_progress",
+            "content": [{"type": "input_text", "text": "hi"}]}]}}));
+    assert_eq!(
+        harness.prompt(&harness.jobs[0].1),
+        ["System: Be brief.", "User: hi"]
+    );
+}
+
+#[test]
+fn audio_of_an_input_is_not_transcribed_for_a_response_that_has_ended() {
+    let mut harness = Harness::updated(json!({"type": "realtime", "audio": {"input": {
+        "turn_detection": null}}}));
+    harness.by_hand = true;
+    harness.audio(320, true);
+    harness.client(json!({"type": "input_audio_buffer.commit"}));
+    let item = harness.last("input_audio_buffer.committed")["item_id"].clone();
+    let shared = harness.job("transcribe");
+    let audio = "AAAA".repeat(1600); // 100 ms of silence.
+    harness.client(
+        json!({"type": "response.create", "response": {"conversation": "none",
+        "input": [{"type": "item_reference", "id": item}, {"type": "message", "role": "user",
+            "content": [{"type": "input_audio", "audio": audio}]}]}}),
+    );
+    let own = harness.job("transcribe");
+    assert_ne!(own, shared);
+    let id = harness.last("response.created")["response"]["id"].clone();
+    harness.client(json!({"type": "response.cancel", "response_id": id}));
+    // The conversation still wants to know what was said in it.
+    assert_eq!(harness.cancelled, [own]);
+}
+
+#[test]
+fn what_comes_after_a_response_was_created_is_not_for_it() {
+    for conversation in ["auto", "none"] {
+        let mut harness = Harness::updated(json!({"type": "realtime", "audio": {"input": {
+            "turn_detection": null}}}));
+        harness.by_hand = true;
+        for text in ["hello", "never mind"] {
+            harness.transcripts.push_back(Ok(text));
+        }
+        harness.audio(320, true);
+        harness.client(json!({"type": "input_audio_buffer.commit"}));
+        harness.client(json!({"type": "response.create", "response": {
+            "conversation": conversation}}));
+        harness.audio(320, true);
+        harness.client(json!({"type": "input_audio_buffer.commit"}));
+        // The first transcript is all that the response waits for.
+        harness.work("transcribe");
+        let (_, command) = harness.jobs.back().expect("the answer is written");
+        assert_eq!(
+            harness.prompt(command),
+            ["System: Be brief.", "User: hello"],
+            "{conversation}"
+        );
+    }
 }
 
 #[test]

@@ -68,6 +68,33 @@ fn the_voice_is_locked_after_the_first_audio() {
 }
 
 #[test]
+fn the_voice_that_was_heard_first_is_the_one_that_is_locked() {
+    let mut harness = Harness::new();
+    let respond = |voice: &str| {
+        json!({"type": "response.create", "response": {
+            "audio": {"output": {"voice": voice}}}})
+    };
+    let update = |voice: &str| {
+        json!({"type": "session.update", "session": {
+            "type": "realtime", "audio": {"output": {"voice": voice}}}})
+    };
+    harness.client(respond("echo"));
+    harness.client(respond("echo"));
+    harness.client(update("echo"));
+    assert!(harness.sent("error").is_empty());
+    assert_eq!(harness.sent("response.done").len(), 2);
+    for refused in [respond("ash"), update("ash")] {
+        let from = harness.events.len();
+        harness.client(refused);
+        assert_eq!(harness.kinds(from), ["error"]);
+        assert_eq!(
+            harness.last("error")["error"]["code"],
+            "cannot_update_voice"
+        );
+    }
+}
+
+#[test]
 fn another_speed_counts_from_the_next_answer() {
     let mut harness = Harness::new();
     harness.by_hand = true;

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use kaiwa_server::{Direction, EventObserver, FrameObserver};
@@ -32,7 +32,9 @@ struct Line<'a> {
     text: Option<&'a str>,
 }
 
-/// Writes `session-000001.jsonl` and so on into `folder`, which is made where it is missing.
+/// Writes `1763859600-session-000001.jsonl` and so on into `folder`, which is made where it
+/// is missing. The name begins with the server's start in Unix seconds, so that no log takes
+/// the place of an earlier one.
 pub(super) fn observer(folder: &Path) -> Result<EventObserver, Exit> {
     fs::create_dir_all(folder).map_err(|error| {
         Exit::new(
@@ -42,8 +44,11 @@ pub(super) fn observer(folder: &Path) -> Result<EventObserver, Exit> {
         .with_hint("name another one with --log-events")
     })?;
     let folder = folder.to_owned();
+    let started = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     Ok(Arc::new(move |label| {
-        let path = folder.join(format!("session-{:06}.jsonl", label.number));
+        let path = folder.join(format!("{started}-session-{:06}.jsonl", label.number));
         match Log::create(path) {
             Ok(log) => log.observer(),
             Err((path, error)) => {
@@ -62,7 +67,12 @@ struct Log {
 
 impl Log {
     fn create(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
-        match File::create(&path) {
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        // What people said is for nobody else on the machine.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&path) {
             Ok(file) => Ok(Self {
                 path,
                 file: BufWriter::new(file),
@@ -150,6 +160,16 @@ mod tests {
                 json!({"kind": "client", "text": "no \"JSON\""}),
                 json!({"kind": "client", "event": {"type": 1.0}}),
             ]
+        );
+    }
+
+    #[test]
+    fn no_log_takes_the_place_of_another() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (path, error) = Log::create(file.path().to_owned()).err().unwrap();
+        assert_eq!(
+            (path.as_path(), error.kind()),
+            (file.path(), io::ErrorKind::AlreadyExists)
         );
     }
 

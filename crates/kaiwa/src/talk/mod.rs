@@ -90,7 +90,9 @@ impl Outcome {
                     Some(message) => Err(Exit::new(Code::Failure, message)),
                 }
             }
-            Some(reason @ EndReason::NothingHeard) => Err(Exit::new(Code::Input, reason)),
+            Some(reason @ (EndReason::NothingHeard | EndReason::InputFailed { .. })) => {
+                Err(Exit::new(Code::Input, reason))
+            }
             Some(reason @ EndReason::CardFailed { .. }) => Err(Exit::new(Code::Output, reason)),
             Some(reason @ EndReason::Rejected { .. }) => Err(Exit::new(Code::Failure, reason)),
             Some(reason) => Err(Exit::new(Code::Connection, reason)),

@@ -1,10 +1,13 @@
 //! Typed turns from stdin.
 
-use std::{io, thread};
+use std::{io, thread, time::Duration};
 
 use kaiwa_client::{Handle, HandleError};
 
 use crate::output;
+
+/// How long a line waits for its turn before it is given again.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// Reads lines in a thread of their own, because a read of stdin cannot be abandoned.
 /// The end of the input lets the conversation end.
@@ -21,11 +24,13 @@ pub(super) fn read_lines(handle: Handle, interrupt: bool) {
             if line.trim().is_empty() {
                 continue;
             }
-            let said = if interrupt {
-                handle.say(line)
-            } else {
-                handle.say_next(line)
-            };
+            let said = patiently(|| {
+                if interrupt {
+                    handle.say(line.as_str())
+                } else {
+                    handle.say_next(line.as_str())
+                }
+            });
             match said {
                 Ok(()) => {}
                 Err(HandleError::Ended) => return,
@@ -33,6 +38,17 @@ pub(super) fn read_lines(handle: Handle, interrupt: bool) {
             }
         }
         // A conversation that has ended already needs no end.
-        handle.finish().ok();
+        patiently(|| handle.finish()).ok();
     });
+}
+
+/// Tries until the conversation has taken enough of what was given before: a pipe may hold
+/// more lines than can wait.
+fn patiently(order: impl Fn() -> Result<(), HandleError>) -> Result<(), HandleError> {
+    loop {
+        match order() {
+            Err(HandleError::Busy) => thread::sleep(RETRY),
+            outcome => return outcome,
+        }
+    }
 }
