@@ -19,7 +19,7 @@ SPEECH := $(or $(KAIWA_SPEECH_DIR),$(CURDIR)/../shared/speech)
 # Tests keep their models beside the build, so that nothing outside the checkout
 # decides whether they pass.
 TEST_MODELS := $(or $(KAIWA_MODELS_DIR),$(TARGET)/models)
-TEST_MODEL_NAMES := silero-vad whisper-tiny.en whisper-base smollm2-135m hibari piper-joe
+TEST_MODEL_NAMES := silero-vad smart-turn-v3.2 whisper-tiny.en whisper-base smollm2-135m hibari piper-joe
 
 .PHONY: demo test conformance build binary models lint bench clean setup
 

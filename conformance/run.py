@@ -13,14 +13,14 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from runner import events, page
 from runner.catalogue import CLIENTS, Client
 from runner.environments import Environments
 from runner.say import Failure, say
-from runner.server import Binary
+from runner.server import Binary, tools
 
 SUITE = Path(__file__).resolve().parent
 ROOT = SUITE.parent
@@ -124,22 +124,34 @@ class Run:
         log = self._work / "logs"
         sessions = self._work / "sessions" / client.name
         events.clear(sessions)
-        if self._binary is None:
-            server = nullcontext((self._url.rstrip("/"), None))
-        else:
-            server = self._binary.serve(
-                SUITE / "script.toml", sessions, log / f"{client.name}.server.log", client.serve
-            )
-        with server as (url, pid):
-            outcome.cells = self._drive(client, url, pid, log / f"{client.name}.log")
+        with ExitStack() as running:
+            if self._binary is None:
+                peers = {"KAIWA_URL": self._url.rstrip("/")}
+            else:
+                peers = self._serve(running, client, sessions)
+            outcome.cells = self._drive(client, peers, log / f"{client.name}.log")
         outcome.cells["events"] = self._judge_events(client, sessions, outcome.seen)
         return outcome
 
-    def _drive(self, client: Client, url: str, pid: int | None, log: Path) -> dict[str, page.Cell]:
+    def _serve(self, running: ExitStack, client: Client, sessions: Path) -> dict[str, str]:
+        """Starts what the client talks to; the variables that tell its driver of it."""
+        logs = self._work / "logs"
+        peers = {}
+        serve = client.serve
+        if client.uses_tools:
+            command = self._environments.command("openai", ("mcp_tools.py",))
+            url = running.enter_context(tools(command, logs / f"{client.name}.tools.log"))
+            peers["KAIWA_MCP_URL"] = url
+            serve = (*serve, "--mcp-allow", url)
+        server = self._binary.serve(
+            SUITE / "script.toml", sessions, logs / f"{client.name}.server.log", serve
+        )
+        url, pid = running.enter_context(server)
+        return peers | {"KAIWA_URL": url, "KAIWA_PID": str(pid)}
+
+    def _drive(self, client: Client, peers: dict[str, str], log: Path) -> dict[str, page.Cell]:
         command = self._environments.command(client.environment, client.command)
-        environment = os.environ | {"KAIWA_URL": url, "PYTHONDONTWRITEBYTECODE": "1"}
-        if pid is not None:
-            environment["KAIWA_PID"] = str(pid)
+        environment = os.environ | peers | {"PYTHONDONTWRITEBYTECODE": "1"}
         with log.open("w") as errors:
             process = subprocess.Popen(
                 command,

@@ -5,6 +5,8 @@ import { isDeepStrictEqual, inspect } from "node:util";
 export const HTTP = process.env.KAIWA_URL;
 export const WS = HTTP.replace("http", "ws");
 export const { hostname: HOST, port: PORT } = new URL(HTTP);
+/** An MCP server that the server may contact, if there is one: `mcp_tools.py`. */
+export const MCP = process.env.KAIWA_MCP_URL;
 export const KEY = "sk-conformance";
 export const MODEL = "gpt-realtime";
 export const BETA_MODEL = "gpt-4o-realtime-preview-2024-10-01";
@@ -16,6 +18,9 @@ export const WEATHER = "It is sunny in Paris.";
 export const STORY_BEGINS = "Once upon a time";
 export const STORY_ENDS = "told them a secret";
 export const STOPPED = "I have stopped.";
+export const FORECAST = "It will rain in Paris tomorrow.";
+export const POSTCARD = "So much for the postcard.";
+export const VAULT = "The vault stays shut.";
 
 export const WEATHER_PARAMETERS = {
   type: "object",

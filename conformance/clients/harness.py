@@ -25,6 +25,9 @@ MODEL = "gpt-realtime"
 KEYS_ARE_CHECKED = "KAIWA_PID" in os.environ
 """Whether the server lets in no other key, as the one does that the run starts."""
 
+MCP = os.environ.get("KAIWA_MCP_URL")
+"""An MCP server that the server may contact, if there is one: `mcp_tools.py`."""
+
 SCENARIO_LIMIT = 40.0
 """Seconds after which a scenario has failed."""
 
@@ -36,6 +39,9 @@ STORY_BEGINS = "Once upon a time"
 STORY_ENDS = "told them a secret"
 STOP_HEARD = "Stop, please."
 STOPPED = "I have stopped."
+FORECAST = "It will rain in Paris tomorrow."
+POSTCARD = "So much for the postcard."
+VAULT = "The vault stays shut."
 
 WEATHER_TOOL = {
     "type": "function",

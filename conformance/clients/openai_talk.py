@@ -67,5 +67,5 @@ class Talk:
 
 def answer(response):
     """The words of a finished response."""
-    parts = [part for item in response.output for part in item.content or []]
+    parts = [part for item in response.output for part in getattr(item, "content", None) or []]
     return " ".join(part.text or part.transcript or "" for part in parts)

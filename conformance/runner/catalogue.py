@@ -28,6 +28,8 @@ class Client:
     group: Group
     serve: tuple[str, ...] = field(default=())
     """Arguments of `kaiwa serve` that its scenarios need."""
+    uses_tools: bool = False
+    """Whether its scenarios need an MCP server that `kaiwa serve` may contact."""
 
 
 TURNS = Group(
@@ -82,6 +84,22 @@ PROTOCOL_BETA = Group(
     clients_are_rows=False,
 )
 
+TOOLS = Group(
+    "Tools of MCP servers",
+    "Beside the server runs an MCP server made with the official Python SDK, with a tool that may be "
+    "used freely, one that needs approval and one that fails.",
+    {
+        "list": "its tools are listed",
+        "call": "a tool is called and its output answered",
+        "approve": "a call is approved",
+        "deny": "a call is denied",
+        "tool-failure": "a tool that fails",
+        "list-failure": "a server that is not allowed",
+        "events": "everything the server sent is valid against the schemas",
+    },
+    clients_are_rows=False,
+)
+
 HTTP = Group(
     "HTTP",
     "openai-python against the routes beside the WebSocket.",
@@ -125,7 +143,7 @@ CHECKLIST = Group(
     clients_are_rows=False,
 )
 
-GROUPS = (TURNS, PROTOCOL, PROTOCOL_BETA, HTTP, CHECKLIST)
+GROUPS = (TURNS, PROTOCOL, PROTOCOL_BETA, TOOLS, HTTP, CHECKLIST)
 
 NATIVE = "--experimental-websocket"
 """Gives Node 20 the global WebSocket that newer ones have."""
@@ -192,6 +210,24 @@ CLIENTS = (
         ("protocol_beta.py",),
         PROTOCOL_BETA,
         serve=LIMITS,
+    ),
+    Client(
+        "mcp-openai-python",
+        "openai-python",
+        "3.54.0",
+        "openai",
+        ("openai_mcp.py",),
+        TOOLS,
+        uses_tools=True,
+    ),
+    Client(
+        "mcp-agents-js",
+        "@openai/agents-realtime",
+        "0.20.0",
+        "node",
+        ("agents_js_mcp.mjs",),
+        TOOLS,
+        uses_tools=True,
     ),
     Client("http", "openai-python", "3.54.0", "openai", ("openai_http.py",), HTTP, serve=KEYS),
     Client("sample-cli", "sample client", "", "openai", ("sample_cli.py",), CHECKLIST),

@@ -18,7 +18,6 @@ CHECK_LIMIT = 120
 
 WEBRTC = "WebRTC and SIP only"
 RETIRED = "beta only; listed in GA's union, never sent there"
-MCP = "the server runs no MCP tools"
 
 LEFT_OUT = {
     ("ga", "client"): {"output_audio_buffer.clear": WEBRTC},
@@ -33,19 +32,6 @@ LEFT_OUT = {
             WEBRTC,
         ),
         **dict.fromkeys(("conversation.created", "conversation.item.created"), RETIRED),
-        **dict.fromkeys(
-            (
-                "mcp_list_tools.completed",
-                "mcp_list_tools.failed",
-                "mcp_list_tools.in_progress",
-                "response.mcp_call.completed",
-                "response.mcp_call.failed",
-                "response.mcp_call.in_progress",
-                "response.mcp_call_arguments.delta",
-                "response.mcp_call_arguments.done",
-            ),
-            MCP,
-        ),
     },
     ("beta", "client"): {"output_audio_buffer.clear": WEBRTC},
     ("beta", "server"): dict.fromkeys(

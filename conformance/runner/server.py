@@ -1,4 +1,4 @@
-"""The server under test: `kaiwa serve` on scripted engines."""
+"""The server under test: `kaiwa serve` on scripted engines, and what it talks to."""
 
 import os
 import re
@@ -47,18 +47,40 @@ class Binary:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        lines = Lines(process.stdout, log)
+        with running(process, log) as address:
+            yield address, process.pid
+
+
+@contextmanager
+def tools(command: list[str], log: Path):
+    """Runs an MCP server for as long as the context lasts; gives its URL."""
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with running(process, log) as url:
+        yield url
+
+
+@contextmanager
+def running(process: subprocess.Popen, log: Path):
+    """Ends the process with the context; gives the HTTP URL that it says it listens on."""
+    lines = Lines(process.stdout, log)
+    try:
+        yield lines.address()
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
         try:
-            yield lines.address(), process.pid
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
-            try:
-                process.wait(STOP_LIMIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            lines.finish()
+            process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        lines.finish()
 
 
 class Lines:
@@ -86,8 +108,8 @@ class Lines:
             for line in self._stream:
                 log.write(line)
                 log.flush()
-                found = re.search(r"listens on ws://([^/\s]+)", line)
+                found = re.search(r"listens on (?:ws://([^/\s]+)|(http://\S+))", line)
                 if found and self._address is None:
-                    self._address = f"http://{found.group(1)}"
+                    self._address = found.group(2) or f"http://{found.group(1)}"
                     self._ready.set()
         self._ready.set()

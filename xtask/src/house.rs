@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kaiwa-session", &["kaiwa-audio", "kaiwa-protocol"]),
     ("kaiwa-engine", &["kaiwa-audio"]),
     ("kaiwa-client", &["kaiwa-audio", "kaiwa-protocol"]),
+    ("kaiwa-tools", &[]),
     (
         "kaiwa-server",
         &[
@@ -26,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "kaiwa-engine",
             "kaiwa-protocol",
             "kaiwa-session",
+            "kaiwa-tools",
         ],
     ),
     (
@@ -36,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "kaiwa-engine",
             "kaiwa-protocol",
             "kaiwa-server",
+            "kaiwa-tools",
         ],
     ),
 ];

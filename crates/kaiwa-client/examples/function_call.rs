@@ -1,13 +1,12 @@
 //! Gives the model a function, runs it when the model asks, and prints the answer that
 //! follows: `function_call URL [QUESTION]`.
 
-#![expect(clippy::print_stdout, reason = "an example is a program")]
-
 mod common;
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use kaiwa_client::Client;
+use kaiwa_client::{Client, Endpoint};
 use kaiwa_protocol::{
     ConversationItemCreate, FunctionTool, Item, Modality, RealtimeSession, ResponseParams,
     ServerEvent, Tool,
@@ -15,15 +14,24 @@ use kaiwa_protocol::{
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    common::exit(run().await)
+    common::exit(from_arguments().await)
 }
 
-async fn run() -> Result<(), common::Failure> {
+async fn from_arguments() -> Result<(), common::Failure> {
     let endpoint = common::endpoint()?;
     let question = std::env::args().nth(2);
     let question = question
         .as_deref()
         .unwrap_or("What is the weather in Kyoto?");
+    run(&endpoint, question, &mut std::io::stdout()).await
+}
+
+/// Asks `question` and writes the calls and the answer to `out`.
+pub(crate) async fn run(
+    endpoint: &Endpoint,
+    question: &str,
+    out: &mut impl Write,
+) -> Result<(), common::Failure> {
     let parameters = serde_json::json!({
         "type": "object",
         "properties": {"place": {"type": "string", "description": "A city."}},
@@ -40,7 +48,7 @@ async fn run() -> Result<(), common::Failure> {
         tools: vec![Tool::Function(weather)].into(),
         ..RealtimeSession::default()
     };
-    let mut client = Client::open(&endpoint, session).await?;
+    let mut client = Client::open(endpoint, session).await?;
     create(&mut client, Item::user_text(question))?;
     client.respond(ResponseParams::default()).await?;
     while let Some(event) = client.next().await? {
@@ -49,7 +57,7 @@ async fn run() -> Result<(), common::Failure> {
                 let Item::FunctionCall(call) = event.item else {
                     continue;
                 };
-                println!("{}({})", call.name, call.arguments);
+                writeln!(out, "{}({})", call.name, call.arguments)?;
                 let id = call.call_id.unwrap_or_default();
                 create(
                     &mut client,
@@ -58,7 +66,7 @@ async fn run() -> Result<(), common::Failure> {
                 // The response with the call still runs: this one waits its turn.
                 client.respond(ResponseParams::default()).await?;
             }
-            ServerEvent::ResponseOutputTextDone(event) => println!("{}", event.text),
+            ServerEvent::ResponseOutputTextDone(event) => writeln!(out, "{}", event.text)?,
             ServerEvent::Error(event) => return Err(event.error.message.into()),
             ServerEvent::ResponseDone(_) if client.outstanding() == 0 => {
                 client.close().await;

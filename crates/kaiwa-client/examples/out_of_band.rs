@@ -1,13 +1,12 @@
 //! Has a statement judged beside the conversation, without a trace in it, while the
 //! conversation itself goes on: `out_of_band URL [STATEMENT]`.
 
-#![expect(clippy::print_stdout, reason = "an example is a program")]
-
 mod common;
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use kaiwa_client::Client;
+use kaiwa_client::{Client, Endpoint};
 use kaiwa_protocol::{
     ContentPart, ConversationChoice, ConversationItemCreate, Item, Modality, RealtimeSession,
     Response, ResponseParams, ServerEvent,
@@ -15,20 +14,29 @@ use kaiwa_protocol::{
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    common::exit(run().await)
+    common::exit(from_arguments().await)
 }
 
-async fn run() -> Result<(), common::Failure> {
+async fn from_arguments() -> Result<(), common::Failure> {
     let endpoint = common::endpoint()?;
     let statement = std::env::args().nth(2);
     let statement = statement
         .as_deref()
         .unwrap_or("I would like to cancel my order.");
+    run(&endpoint, statement, &mut std::io::stdout()).await
+}
+
+/// Says `statement` and writes the answer and the judgement to `out`.
+pub(crate) async fn run(
+    endpoint: &Endpoint,
+    statement: &str,
+    out: &mut impl Write,
+) -> Result<(), common::Failure> {
     let session = RealtimeSession {
         output_modalities: vec![Modality::Text].into(),
         ..RealtimeSession::default()
     };
-    let mut client = Client::open(&endpoint, session).await?;
+    let mut client = Client::open(endpoint, session).await?;
     client.queue(ConversationItemCreate {
         item: Item::user_text(statement),
         ..ConversationItemCreate::default()
@@ -60,7 +68,7 @@ async fn run() -> Result<(), common::Failure> {
                     .value()
                     .is_some_and(|metadata| metadata.contains_key("purpose"));
                 let kind = if aside { "judgement" } else { "answer" };
-                println!("{kind}: {}", words(&event.response));
+                writeln!(out, "{kind}: {}", words(&event.response))?;
                 running -= 1;
                 if running == 0 {
                     client.close().await;

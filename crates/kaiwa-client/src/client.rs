@@ -68,6 +68,9 @@ pub enum ClientError {
     /// The server refused the configuration.
     #[error("the server refused the session's configuration: {}", .0.message)]
     Refused(Box<ErrorDetail>),
+    /// The server ended the connection after it had said why.
+    #[error("the server refused the session: {}", .0.message)]
+    Rejected(Box<ErrorDetail>),
     /// The server did not open the session in time.
     #[error("the server did not open a session within {} s", OPENING.as_secs())]
     TimedOut,
@@ -101,14 +104,23 @@ impl Client {
             sent: 0,
         };
         let opening = async {
+            let mut fault = None;
             client.configure()?;
             while client.opening.is_some() {
                 match client.receive().await? {
                     Incoming::Event(event) => {
                         client.understand(&event)?;
+                        if let ServerEvent::Error(event) = *event {
+                            fault = Some(Box::new(event.error));
+                        }
                     }
                     Incoming::Unreadable(what) => tracing::debug!(what, "not an event"),
-                    Incoming::Closed(closed) => return Err(ClientError::Closed(closed)),
+                    Incoming::Closed(closed) => {
+                        return Err(match fault {
+                            Some(fault) => ClientError::Rejected(fault),
+                            None => ClientError::Closed(closed),
+                        });
+                    }
                 }
             }
             Ok(())

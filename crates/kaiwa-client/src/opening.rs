@@ -68,7 +68,10 @@ impl Opening {
             link.set_dialect(Dialect::Beta);
             return Progress::Again;
         }
-        if id.is_some() {
+        // Nothing else of ours has been sent that could be at fault; some servers do not say
+        // which event they mean.
+        let of_session = (error.param.as_deref()).is_some_and(|path| path.starts_with("session."));
+        if id.is_some() || of_session {
             Progress::Refused
         } else {
             Progress::None

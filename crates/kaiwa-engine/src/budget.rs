@@ -27,7 +27,6 @@ pub struct ComputeBudget(Arc<Inner>);
 
 struct Inner {
     threads: usize,
-    #[cfg(any(feature = "tts", feature = "whisper"))]
     pool: Arc<ThreadPool>,
     vad_pool: Arc<ThreadPool>,
     queue: Mutex<Queue>,
@@ -50,7 +49,6 @@ impl ComputeBudget {
             .map_or(1, NonZeroUsize::get);
         Self(Arc::new(Inner {
             threads,
-            #[cfg(any(feature = "tts", feature = "whisper"))]
             pool: Arc::new(ThreadPool::with_num_threads(threads)),
             vad_pool: Arc::new(ThreadPool::with_num_threads(1)),
             queue: Mutex::default(),
@@ -64,7 +62,6 @@ impl ComputeBudget {
     }
 
     /// The pool that runs ONNX networks and matrix products inside a slot.
-    #[cfg(any(feature = "tts", feature = "whisper"))]
     pub(crate) fn pool(&self) -> Arc<ThreadPool> {
         Arc::clone(&self.0.pool)
     }

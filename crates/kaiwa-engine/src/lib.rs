@@ -1,5 +1,5 @@
-//! The engines behind a conversation: voice activity, speech to text, a language
-//! model and text to speech.
+//! The engines behind a conversation: voice activity, end of turn, speech to text, a
+//! language model and text to speech.
 //!
 //! Engines are plain blocking code. Whoever runs them gives them a worker thread,
 //! a [`Cancel`] flag and a sink; results are pushed into the sink as they appear,
@@ -12,10 +12,12 @@
 mod budget;
 mod cancel;
 mod error;
+mod mel;
 pub mod models;
 pub mod roles;
 pub mod scripted;
 pub mod silero;
+pub mod smart_turn;
 
 #[cfg(feature = "llama")]
 pub mod llama;
@@ -28,7 +30,7 @@ pub use budget::{ComputeBudget, Slot};
 pub use cancel::Cancel;
 pub use error::{EngineError, EngineErrorKind};
 pub use roles::{
-    Finish, Flow, LanguageModel, LmDelta, LmUsage, Message, Prompt, Role, Sampling, Speech,
-    SpokenWord, SttDelta, SttOptions, Synthesizer, ToolCall, ToolChoice, ToolSpec, Transcriber,
-    Transcript, TranscriptToken, VoiceActivity, VoiceSpec,
+    EndOfTurn, Finish, Flow, LanguageModel, LmDelta, LmUsage, Message, Prompt, Role, Sampling,
+    Speech, SpokenWord, SttDelta, SttOptions, Synthesizer, ToolCall, ToolChoice, ToolSpec,
+    Transcriber, Transcript, TranscriptToken, VoiceActivity, VoiceSpec,
 };

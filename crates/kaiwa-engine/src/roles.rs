@@ -1,7 +1,7 @@
-//! The four roles of a conversation, and the data that passes through them.
+//! The roles of a conversation, and the data that passes through them.
 //!
-//! Audio is mono `f32` in -1.0..=1.0. [`VoiceActivity`] and [`Transcriber`] take
-//! 16 000 Hz; a [`Synthesizer`] says which rate it gives.
+//! Audio is mono `f32` in -1.0..=1.0. [`VoiceActivity`], [`EndOfTurn`] and
+//! [`Transcriber`] take 16 000 Hz; a [`Synthesizer`] says which rate it gives.
 
 use std::ops::{ControlFlow, Range};
 
@@ -25,6 +25,20 @@ pub trait VoiceActivity: Send {
 
     /// Forgets the stream so far.
     fn reset(&mut self);
+}
+
+/// Judges from the voice whether somebody who paused is done speaking.
+pub trait EndOfTurn: Send + Sync {
+    /// The probability (0.0..=1.0) that the turn is complete.
+    ///
+    /// `turn` (16 000 Hz) is the user's turn up to now, the pause included. It ends at the
+    /// present moment; an engine listens to as much of its end as it can use (see there).
+    ///
+    /// # Errors
+    ///
+    /// A sample is no number, or the engine failed. Cancelling is no error: a judgement
+    /// that was cancelled before it began is 0.0.
+    fn judge(&self, turn: &[f32], cancel: &Cancel) -> Result<f32, EngineError>;
 }
 
 /// Turns a user's turn into text.

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use kaiwa_session::SessionOptions;
+use kaiwa_tools::Allowed;
 
 use crate::{auth::Keys, events::EventObserver, timings::TurnTimings};
 
@@ -35,10 +36,13 @@ pub struct ServerConfig {
     /// How sessions begin: instructions, voice, length and so on. `model`, `seed` and
     /// `created_unix_seconds` are set for each session.
     pub session: SessionOptions,
+    /// The MCP servers that sessions may have tools of; whoever may open a session chooses among
+    /// them. Default: none, so that nobody makes this machine knock on doors of its network.
+    pub mcp: Allowed,
     /// Largest WebSocket message taken, in bytes; a larger one ends the session with close
     /// code 1009. Default: 21 MiB, which holds 15 MiB of audio in base64.
     pub max_message_bytes: usize,
-    /// How long a client may leave everything unread that is sent to it, or the voice
+    /// How long a client may take not a byte of what is sent to it, or the voice
     /// activity detector may leave audio unjudged, before the session is closed.
     /// Default: 30 s.
     pub patience: Duration,
@@ -67,6 +71,7 @@ impl Default for ServerConfig {
             model: "kaiwa".to_owned(),
             models: Vec::new(),
             session: SessionOptions::default(),
+            mcp: Allowed::default(),
             max_message_bytes: 21 << 20,
             patience: Duration::from_secs(30),
             ping_interval: Duration::from_secs(30),
@@ -89,6 +94,7 @@ impl fmt::Debug for ServerConfig {
             .field("model", &self.model)
             .field("models", &self.models)
             .field("session", &self.session)
+            .field("mcp", &self.mcp)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("patience", &self.patience)
             .field("ping_interval", &self.ping_interval)

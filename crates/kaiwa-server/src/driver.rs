@@ -13,6 +13,7 @@ use kaiwa_protocol::{
     AppendRef, Dialect, Error, ErrorDetail, ServerEvent, Session as WireSession, codes,
 };
 use kaiwa_session::{EngineEvent, Input, Millis, Output, Session, SessionOptions};
+use kaiwa_tools::Servers;
 use tokio::{sync::watch, time::Instant};
 use tokio_tungstenite::tungstenite;
 use tracing::Instrument;
@@ -23,6 +24,7 @@ use crate::{
     outgoing::Outgoing,
     server::{Seat, Shared, unix_seconds},
     timings::Turns,
+    wire::{self, Wire},
 };
 
 /// Most audio one `input_audio_buffer.append` may hold, in bytes, as the protocol has it.
@@ -111,7 +113,9 @@ pub(crate) fn options(server: &Shared, model: Option<String>) -> SessionOptions 
 }
 
 /// Runs a session until one side closes it.
-pub(crate) async fn run(socket: WebSocket, seat: Seat, opened: Opened) {
+///
+/// `wire` is the connection under the socket, where that is known.
+pub(crate) async fn run(socket: WebSocket, wire: Option<Wire>, seat: Seat, opened: Opened) {
     let server = Arc::clone(seat.server());
     let span = tracing::info_span!(
         "session",
@@ -119,7 +123,7 @@ pub(crate) async fn run(socket: WebSocket, seat: Seat, opened: Opened) {
         dialect = %opened.dialect,
         id = tracing::field::Empty
     );
-    Driver::start(socket, &server, opened, span.clone())
+    Driver::start(socket, wire, &server, opened, span.clone())
         .run(server.stopping())
         .instrument(span)
         .await;
@@ -135,6 +139,7 @@ struct Driver {
     /// When the detector last showed that it works, or had nothing to do.
     heard: Instant,
     patience: Duration,
+    wire: Option<Wire>,
     dialect: Dialect,
     /// Waits for the session to have said that it exists.
     conversation_event: Option<ServerEvent>,
@@ -159,6 +164,8 @@ struct Effects {
 
 /// Why a session is over.
 enum End {
+    /// We close what is no WebSocket any more; the client may still be sending.
+    Broken(CloseFrame),
     /// We close.
     Close(CloseFrame),
     /// The client closed or vanished.
@@ -174,7 +181,13 @@ struct WaitingAudio {
 }
 
 impl Driver {
-    fn start(socket: WebSocket, server: &Shared, opened: Opened, span: tracing::Span) -> Self {
+    fn start(
+        socket: WebSocket,
+        wire: Option<Wire>,
+        server: &Shared,
+        opened: Opened,
+        span: tracing::Span,
+    ) -> Self {
         let config = &server.config;
         let Opened {
             session,
@@ -186,6 +199,7 @@ impl Driver {
         // Half of the seed is enough to draw tokens with.
         let (jobs, results) = Jobs::new(
             server.engines.clone(),
+            Servers::new(config.mcp.clone()),
             &server.pool,
             conversation,
             seed as u32,
@@ -202,7 +216,7 @@ impl Driver {
             effects: Effects {
                 jobs,
                 results,
-                outgoing: Outgoing::start(socket, config.patience),
+                outgoing: Outgoing::start(socket, wire.clone(), config.patience),
                 turns: Turns::new(conversation, config.on_turn.clone()),
                 dialect,
                 observer: config.on_event.as_ref().map(|observe| {
@@ -220,6 +234,7 @@ impl Driver {
             begun,
             heard: begun,
             patience: config.patience,
+            wire,
         }
     }
 
@@ -239,7 +254,7 @@ impl Driver {
             self.step(&mut stopping).await;
         };
         match &end {
-            End::Close(frame) => {
+            End::Broken(frame) | End::Close(frame) => {
                 tracing::info!(code = frame.code, reason = %frame.reason, "closing")
             }
             End::Gone => tracing::info!("the client is gone"),
@@ -256,7 +271,7 @@ impl Driver {
             ..
         } = &mut self.effects;
         let takes_results = outgoing.is_clear();
-        let takes_text = takes_results && !jobs.voice_is_behind();
+        let takes_text = takes_results && !self.session.voice_is_behind();
         let has_audio = !self.audio.is_empty();
         let has_room = jobs.frames_waiting() <= FRAMES_AHEAD;
         let is_overloaded = jobs.is_overloaded();
@@ -280,12 +295,13 @@ impl Driver {
             moved = outgoing.advance() => if moved.is_err() {
                 self.effects.end = Some(End::Gone);
             },
-            () = until(stall) => {
+            () = until(stall) => if outgoing.is_stalled() {
                 self.effects.close(close_code::POLICY, "The client does not read what is sent to it.");
-            }
+            },
             Some(result) = results.transcripts.recv(), if takes_results => self.hear(result),
             Some(result) = results.speech.recv(), if takes_results => self.hear(result),
             Some(result) = results.texts.recv(), if takes_text => self.hear(result),
+            Some(result) = results.tools.recv(), if takes_results => self.hear(result),
             // Nothing to do but to read again.
             () = jobs.relieved(), if is_overloaded => {}
             () = tokio::task::yield_now(), if has_audio && has_room => self.give_audio(),
@@ -311,9 +327,11 @@ impl Driver {
     /// Tells the session something and does what it wants done.
     fn handle(&mut self, input: Input<'_>) {
         let now = millis_since(self.begun);
+        self.session.allow_ahead(self.effects.jobs.has_time());
         for output in self.session.handle(input, now) {
             self.effects.carry_out(output, now);
         }
+        self.effects.turns.count_ahead(self.session.ahead_counts());
     }
 
     /// Tells the session what an engine said.
@@ -323,9 +341,13 @@ impl Driver {
         if matches!(
             event,
             EngineEvent::Transcript { .. }
+                | EngineEvent::TurnJudged { .. }
                 | EngineEvent::Generated { .. }
                 | EngineEvent::Spoken
                 | EngineEvent::PromptTooLong { .. }
+                | EngineEvent::ToolsListed { .. }
+                | EngineEvent::ToolReturned { .. }
+                | EngineEvent::ToolFailed { .. }
                 | EngineEvent::Failed { .. }
         ) {
             self.effects.jobs.ended(id);
@@ -408,6 +430,7 @@ impl Driver {
                 },
             mut frames,
             begun,
+            wire,
             ..
         } = self;
         turns.ended(millis_since(begun));
@@ -415,9 +438,21 @@ impl Driver {
         drop((jobs, results));
         // The peer's half of the closing handshake; also what keeps its last frames from
         // resetting the connection before it has read ours.
-        let rest = async { while let Some(Ok(_)) = frames.next().await {} };
+        let rest = async move { while let Some(Ok(_)) = frames.next().await {} };
         let closed = tokio::time::timeout(CLOSING, async {
             match end {
+                End::Broken(frame) => {
+                    let connection = wire.as_ref().map(Wire::inherit);
+                    outgoing.close(frame).await;
+                    // The last of the WebSocket.
+                    drop(rest);
+                    if let Some(connection) = connection
+                        && let Ok(connection) = connection.await
+                        && let Err(error) = wire::read_past(connection).await
+                    {
+                        tracing::debug!(%error, "the rest of what was sent is lost");
+                    }
+                }
                 End::Close(frame) => {
                     tokio::join!(outgoing.close(frame), rest);
                 }
@@ -539,15 +574,15 @@ impl WaitingAudio {
 fn fault(error: axum::Error) -> End {
     let error = error.into_inner();
     match error.downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => End::Close(CloseFrame {
+        Some(tungstenite::Error::Capacity(_)) => End::Broken(CloseFrame {
             code: close_code::SIZE,
             reason: "The message is too big.".into(),
         }),
-        Some(tungstenite::Error::Utf8(_)) => End::Close(CloseFrame {
+        Some(tungstenite::Error::Utf8(_)) => End::Broken(CloseFrame {
             code: close_code::INVALID,
             reason: "A text frame is not UTF-8.".into(),
         }),
-        Some(tungstenite::Error::Protocol(_)) => End::Close(CloseFrame {
+        Some(tungstenite::Error::Protocol(_)) => End::Broken(CloseFrame {
             code: close_code::PROTOCOL,
             reason: "The WebSocket protocol was violated.".into(),
         }),

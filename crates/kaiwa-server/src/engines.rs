@@ -1,6 +1,8 @@
 use std::{fmt, sync::Arc};
 
-use kaiwa_engine::{EngineError, LanguageModel, Synthesizer, Transcriber, VoiceActivity};
+use kaiwa_engine::{
+    EndOfTurn, EngineError, LanguageModel, Synthesizer, Transcriber, VoiceActivity,
+};
 
 /// Makes one voice activity detector for one session. Called on the session's detector
 /// thread when its first frame of audio arrives, and again after a detector panicked.
@@ -12,6 +14,9 @@ pub type VoiceActivityFactory =
 pub struct Engines {
     /// Makes a voice activity detector per session.
     pub voice_activity: VoiceActivityFactory,
+    /// Judges from the voice whether a turn is over, for `semantic_vad`; without it the words
+    /// decide.
+    pub end_of_turn: Option<Arc<dyn EndOfTurn>>,
     /// Turns the user's turns into text.
     pub transcriber: Arc<dyn Transcriber>,
     /// Writes the answers.

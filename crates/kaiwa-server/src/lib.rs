@@ -25,6 +25,7 @@
 //! | time a client reads nothing | the session is closed |
 //! | audio that waits for the voice activity detector (1-2 s) | the socket is left unread, so that a client which sends faster than real time is slowed down |
 //! | time the detector judges nothing | the session is closed with an error; audio is never skipped |
+//! | requests of a session to MCP servers (16) | more wait until one is done |
 //! | speech the synthesizer still owes | the language model waits |
 //! | sessions, requests that engines work on, client secrets | status 503 |
 
@@ -40,12 +41,17 @@ mod secrets;
 mod server;
 mod stall;
 mod timings;
+mod wire;
 
 pub use auth::Keys;
 pub use config::{ServerConfig, TurnObserver};
 pub use engines::{Engines, VoiceActivityFactory};
 pub use events::{Direction, EventObserver, FrameObserver, SessionLabel};
+/// What [`TurnTimings::ahead`] counts.
+pub use kaiwa_session::AheadCounts;
 /// What [`ServerConfig::session`] is made of.
 pub use kaiwa_session::{RateLimitConfig, RateLimitName, SessionOptions};
+/// What [`ServerConfig::mcp`] is made of.
+pub use kaiwa_tools::{Allowed, AllowedServer};
 pub use server::Server;
 pub use timings::TurnTimings;

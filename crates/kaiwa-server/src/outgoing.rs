@@ -7,6 +7,8 @@ use bytes::Bytes;
 use futures_util::{Sink, SinkExt};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
+use crate::wire::Wire;
+
 /// Messages that may wait for the socket before the engines are held back: few, because
 /// one may be as large as a retrieved item with its audio.
 const QUEUE: usize = 8;
@@ -22,15 +24,17 @@ pub(crate) struct Outgoing {
     /// What did not fit into the queue, in order.
     backlog: VecDeque<Message>,
     backlog_bytes: usize,
-    /// When the client last took something, or the backlog began.
+    /// When the client last took a message, or the backlog began.
     progress: Instant,
+    /// Knows when the client last took a part of one.
+    wire: Option<Wire>,
     patience: Duration,
     writer: JoinHandle<()>,
 }
 
 impl Outgoing {
     /// Starts the writer. A client that takes nothing for `patience` has stalled.
-    pub(crate) fn start<S>(socket: S, patience: Duration) -> Self
+    pub(crate) fn start<S>(socket: S, wire: Option<Wire>, patience: Duration) -> Self
     where
         S: Sink<Message, Error: Send> + Send + Unpin + 'static,
     {
@@ -40,6 +44,7 @@ impl Outgoing {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             progress: Instant::now(),
+            wire,
             patience,
             writer: tokio::spawn(write(socket, messages)),
         }
@@ -91,9 +96,17 @@ impl Outgoing {
     }
 
     /// When the client counts as stalled if it takes nothing until then; `None` while
-    /// nothing is waiting.
+    /// nothing is waiting. What it takes of a message puts that off without a word: ask
+    /// [`is_stalled`](Self::is_stalled) then.
     pub(crate) fn stall_deadline(&self) -> Option<Instant> {
-        (!self.backlog.is_empty()).then(|| self.progress + self.patience)
+        let taken = self.wire.as_ref().map_or(self.progress, Wire::taken);
+        (!self.backlog.is_empty()).then(|| self.progress.max(taken) + self.patience)
+    }
+
+    /// Whether the client has taken nothing, not a byte, for too long.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stall_deadline()
+            .is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Sends a close frame after everything else and waits until all is written. Cancel
@@ -176,7 +189,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_socket_that_fails_is_reported_although_nothing_waits() {
         let socket = sink::unfold((), |(), _: Message| future::ready(Err::<(), ()>(())));
-        let mut outgoing = Outgoing::start(socket, PATIENCE);
+        let mut outgoing = Outgoing::start(socket, None, PATIENCE);
         outgoing.push("lost".into());
         assert!(outgoing.is_clear());
         let advanced = tokio::time::timeout(PATIENCE, outgoing.advance()).await;
@@ -185,7 +198,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_socket_that_works_keeps_it_waiting() {
-        let mut outgoing = Outgoing::start(sink::drain(), PATIENCE);
+        let mut outgoing = Outgoing::start(sink::drain(), None, PATIENCE);
         assert!(outgoing.advance().now_or_never().is_none());
         outgoing.push("taken".into());
         let advanced = tokio::time::timeout(PATIENCE, outgoing.advance()).await;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use axum::{Router, http::HeaderMap};
+use axum::{Extension, Router, http::HeaderMap};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -31,6 +31,7 @@ use crate::{
     jobs::{self, Chats, Pool},
     secrets::{Bound, Secrets},
     stall::Patient,
+    wire::Wire,
 };
 
 /// Connections that may be in their HTTP phase at once; sessions have their own bound.
@@ -90,7 +91,8 @@ impl Server {
     /// (client secrets, models, transcriptions, speech, chat completions), and `GET /health`.
     ///
     /// To be served over HTTP/1.1 with upgrades. Whoever serves it calls
-    /// [`stop`](Self::stop) to end its sessions.
+    /// [`stop`](Self::stop) to end its sessions. Whether a client reads is then known by
+    /// whole messages only, and a client that is cut off while it sends may never see why.
     pub fn router(&self) -> Router {
         http::router(Arc::clone(&self.0))
     }
@@ -197,7 +199,8 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let router = self.router();
+        let wire = Wire::new();
+        let router = self.router().layer(Extension(wire.clone()));
         let mut stopping = self.0.stopping.subscribe();
         // Sessions and streamed answers end by themselves before.
         let patience = self.0.config.patience.saturating_mul(2);
@@ -206,7 +209,7 @@ impl Server {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
                 .serve_connection(
-                    TokioIo::new(Patient::new(stream, patience)),
+                    TokioIo::new(Patient::new(stream, patience, wire)),
                     TowerToHyperService::new(router),
                 )
                 .with_upgrades();

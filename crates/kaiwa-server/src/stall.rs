@@ -13,22 +13,31 @@ use tokio::{
     time::Sleep,
 };
 
+use crate::wire::{Io, Wire};
+
 /// A connection that breaks when its peer takes nothing for a time, so that no answer holds it
-/// open for ever.
-pub(crate) struct Patient<S> {
-    inner: S,
+/// open for ever. It tells its [`Wire`] what the peer takes, and leaves itself to it.
+pub(crate) struct Patient<S: Io + 'static> {
+    /// There until it is dropped.
+    inner: Option<S>,
     patience: Duration,
     /// Runs while something waits to be taken.
     limit: Option<Pin<Box<Sleep>>>,
+    wire: Wire,
 }
 
-impl<S> Patient<S> {
-    pub(crate) fn new(inner: S, patience: Duration) -> Self {
+impl<S: Io + 'static> Patient<S> {
+    pub(crate) fn new(inner: S, patience: Duration, wire: Wire) -> Self {
         Self {
-            inner,
+            inner: Some(inner),
             patience,
             limit: None,
+            wire,
         }
+    }
+
+    fn inner(&mut self) -> Pin<&mut S> {
+        Pin::new(self.inner.as_mut().expect("there until it is dropped"))
     }
 
     /// What a write has come to, or that it has waited too long.
@@ -39,6 +48,7 @@ impl<S> Patient<S> {
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.limit = None;
+            self.wire.note_taken();
             return written;
         }
         let patience = self.patience;
@@ -53,23 +63,23 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: Io + 'static> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        self.inner().poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: Io + 'static> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        let written = self.inner().poll_write(cx, bytes);
         self.judge(cx, written)
     }
 
@@ -78,20 +88,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, pieces);
+        let written = self.inner().poll_write_vectored(cx, pieces);
         self.judge(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.inner.as_ref().is_some_and(S::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        self.inner().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        self.inner().poll_shutdown(cx)
+    }
+}
+
+impl<S: Io + 'static> Drop for Patient<S> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            self.wire.bequeath(inner);
+        }
     }
 }
 
@@ -105,7 +123,7 @@ mod tests {
     async fn a_peer_that_reads_now_and_then_is_waited_for_and_another_is_not() {
         let minute = Duration::from_secs(60);
         let (mut peer, ours) = tokio::io::duplex(8);
-        let mut ours = Patient::new(ours, minute);
+        let mut ours = Patient::new(ours, minute, Wire::new());
         let writing = tokio::spawn(async move { ours.write_all(&[1; 24]).await });
         let mut taken = [0; 8];
         for _ in 0..2 {
@@ -115,7 +133,7 @@ mod tests {
         assert!(writing.await.unwrap().is_ok(), "slow is not stalled");
 
         let (peer, ours) = tokio::io::duplex(8);
-        let mut ours = Patient::new(ours, minute);
+        let mut ours = Patient::new(ours, minute, Wire::new());
         let error = ours.write_all(&[1; 24]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(peer);

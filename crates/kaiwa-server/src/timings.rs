@@ -1,7 +1,7 @@
 //! Where the time of a turn goes.
 
 use kaiwa_protocol::ServerEvent;
-use kaiwa_session::{EngineCommand, EngineEvent, JobId, Millis};
+use kaiwa_session::{AheadCounts, EngineCommand, EngineEvent, JobId, Millis};
 
 use crate::config::TurnObserver;
 
@@ -39,6 +39,8 @@ pub struct TurnTimings {
     pub first_audio: Option<i64>,
     /// The response ended.
     pub done: i64,
+    /// How often the session has worked ahead of the end of its turns so far.
+    pub ahead: AheadCounts,
 }
 
 /// Watches a session go by and collects its timings.
@@ -60,6 +62,7 @@ pub(crate) struct Turns {
     first_speech: Option<Millis>,
     /// The response that is being sent.
     response: Option<Response>,
+    ahead: AheadCounts,
 }
 
 #[derive(Clone, Copy)]
@@ -96,7 +99,13 @@ impl Turns {
             first_clause: None,
             first_speech: None,
             response: None,
+            ahead: AheadCounts::default(),
         }
+    }
+
+    /// How often the session has worked ahead.
+    pub(crate) fn count_ahead(&mut self, counts: AheadCounts) {
+        self.ahead = counts;
     }
 
     /// An engine said something.
@@ -122,7 +131,11 @@ impl Turns {
     /// The session starts a job.
     pub(crate) fn started(&mut self, id: JobId, command: &EngineCommand, now: Millis) {
         match command {
-            EngineCommand::Detect { .. } => {}
+            EngineCommand::Detect { .. }
+            | EngineCommand::JudgeTurn { .. }
+            | EngineCommand::Prime(_)
+            | EngineCommand::ListTools(_)
+            | EngineCommand::CallTool { .. } => {}
             EngineCommand::Transcribe { .. } => {
                 self.transcription = Some(id);
                 self.transcribed = None;
@@ -209,6 +222,7 @@ impl Turns {
             first_speech: self.first_speech.map(relative),
             first_audio: response.first_audio.map(relative),
             done: relative(now),
+            ahead: self.ahead,
         };
         tracing::debug!(?timings, "turn");
         if let Some(observer) = &self.observer {

@@ -12,14 +12,17 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use kaiwa_engine::{
-    Cancel, EngineError, Finish, Flow, LanguageModel, LmDelta, LmUsage, Prompt, VoiceActivity,
+    Cancel, EngineError, Flow, SttDelta, SttOptions, Transcriber, Transcript, VoiceActivity,
 };
-use kaiwa_server::{Engines, ServerConfig};
+use kaiwa_server::{Engines, Server, ServerConfig};
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
-use tokio_tungstenite::{MaybeTlsStream, tungstenite::Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::{
+    MaybeTlsStream,
+    tungstenite::{Message, client::IntoClientRequest},
+};
 
-use common::{PATIENCE, Running, base64, decoded, engines::Fakes, silence, within};
+use common::{Client, PATIENCE, Running, base64, decoded, engines::Fakes, silence, within};
 
 #[tokio::test]
 async fn what_is_no_event_is_answered_and_the_session_goes_on() {
@@ -281,6 +284,63 @@ async fn a_message_that_is_too_big_ends_only_its_session() {
 }
 
 #[tokio::test]
+async fn a_client_in_the_middle_of_far_too_big_a_message_hears_why_it_is_closed() {
+    let mut config = ServerConfig::default();
+    config.max_message_bytes = 64 * 1024;
+    let running = Running::start(Fakes::new().engines(), config).await;
+    let mut client = running.open().await;
+    // More than the sockets hold: the server has closed long before all is sent.
+    let message = Message::text("x".repeat(16 << 20));
+    within(client.socket.send(message)).await.unwrap();
+    let closed = client.closed().await.expect("a close frame");
+    assert_eq!(u16::from(closed.code), 1009);
+    drop(client);
+    running.idle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_minutes_for_one_message_has_not_stalled() {
+    let config = ServerConfig::default();
+    let patience = config.patience;
+    let server = Server::new(Fakes::new().engines(), config);
+    let request = "ws://kaiwa.invalid/v1/realtime".into_client_request();
+    let pipe = server.connect_in_process();
+    let (socket, _) = tokio_tungstenite::client_async(request.unwrap(), pipe)
+        .await
+        .unwrap();
+    let mut client = Client { socket }.created().await;
+    client
+        .update(json!({ "audio": { "input": { "turn_detection": null } } }))
+        .await;
+    let audio = base64(&vec![0; 600_000]);
+    client
+        .send(json!({ "type": "input_audio_buffer.append", "audio": audio }))
+        .await;
+    client
+        .send(json!({ "type": "input_audio_buffer.commit" }))
+        .await;
+    let committed = client.wait_for("input_audio_buffer.committed").await;
+    // 800 KB each, of which the client takes a tenth in the time in which others stall.
+    for _ in 0..12 {
+        client
+            .send(json!({
+                "type": "conversation.item.retrieve",
+                "item_id": committed["item_id"],
+            }))
+            .await;
+    }
+    let pipe = client.socket.get_mut();
+    let mut piece = vec![0; 64 << 10];
+    for _ in 0..20 {
+        tokio::time::sleep(patience / 3).await;
+        pipe.read_exact(&mut piece).await.unwrap();
+        assert_eq!(server.sessions(), 1, "slow is not stalled");
+    }
+    tokio::time::sleep(patience * 2).await;
+    assert_eq!(server.sessions(), 0, "and this is");
+}
+
+#[tokio::test]
 async fn a_client_that_reads_nothing_holds_its_engines_back_and_is_closed() {
     let fakes = Fakes::new();
     let mut config = ServerConfig::default();
@@ -443,97 +503,87 @@ async fn a_detector_that_hangs_closes_the_session_with_a_reason() {
     running.idle().await;
 }
 
-/// Answers nothing until it is let go.
-struct GatedMind(Arc<Gate>);
+/// Hears nothing until it is let go.
+struct GatedEars(Arc<Gate>);
 
-impl LanguageModel for GatedMind {
-    fn generate(
+impl Transcriber for GatedEars {
+    fn transcribe(
         &self,
-        _prompt: &Prompt,
+        _turn: &[f32],
+        _options: &SttOptions,
         _cancel: &Cancel,
-        sink: &mut dyn FnMut(LmDelta<'_>) -> Flow,
-    ) -> Result<LmUsage, EngineError> {
+        _sink: &mut dyn FnMut(SttDelta<'_>) -> Flow,
+    ) -> Result<Transcript, EngineError> {
         self.0.wait();
-        let _ = sink(LmDelta::Text("Yes."));
-        Ok(LmUsage {
-            input_tokens: 1,
-            cached_tokens: 0,
-            output_tokens: 1,
-            finish: Finish::Stop,
-        })
-    }
-
-    fn forget(&self, _conversation: u64) {}
-
-    fn context_tokens(&self) -> usize {
-        4096
+        Ok(Transcript::default())
     }
 }
 
-#[tokio::test]
-async fn a_client_that_orders_too_many_answers_is_read_when_some_are_done() {
-    const ORDERED: usize = 200;
-    const AT_ONCE: usize = 64;
+/// Sends so many items of so many milliseconds of audio to a server that transcribes none of
+/// them yet. It has to read so many at once, and all of them in the end.
+async fn assert_read_at_once(items: usize, ms: usize, at_once: usize) {
     let gate = Arc::new(Gate::default());
     let engines = Engines {
-        language_model: Arc::new(GatedMind(Arc::clone(&gate))),
+        transcriber: Arc::new(GatedEars(Arc::clone(&gate))),
         ..Fakes::new().engines()
     };
     let running = Running::start(engines, ServerConfig::default()).await;
     let mut client = running.open().await;
-    for _ in 0..ORDERED {
-        client
-            .send(json!({
-                "type": "response.create",
-                "response": {
-                    "conversation": "none",
-                    "output_modalities": ["text"],
-                    "input": [{
-                        "type": "message",
-                        "role": "user",
-                        "content": [{ "type": "input_text", "text": "Well?" }],
-                    }],
-                },
-            }))
-            .await;
-    }
-    client.send(json!({ "type": "marker" })).await;
-    let created = AtomicUsize::new(0);
+    client
+        .update(json!({ "type": "realtime", "audio": { "input": { "format": { "type": "audio/pcmu" } } } }))
+        .await;
+    let audio = base64(&vec![0xff; ms * 8]);
+    let item = json!({
+        "type": "conversation.item.create",
+        "item": {
+            "type": "message",
+            "role": "user",
+            "content": [{ "type": "input_audio", "audio": audio }],
+        },
+    });
+    let frame = Message::text(item.to_string());
+    let (mut sink, mut events) = client.socket.split();
+    let read = AtomicUsize::new(0);
     tokio::join!(
         async {
-            let (mut done, mut marked) = (0, false);
-            while done < ORDERED || !marked {
-                let event = client.next().await;
-                match event["type"].as_str() {
-                    Some("response.created") => {
-                        created.fetch_add(1, Ordering::SeqCst);
-                    }
-                    Some("response.done") => {
-                        assert_eq!(event["response"]["status"], "completed", "{event}");
-                        done += 1;
-                    }
-                    Some("error") => {
-                        assert_eq!(event["error"]["param"], "type", "{event}");
-                        marked = true;
-                    }
-                    _ => {}
+            for _ in 0..items {
+                within(sink.send(frame.clone())).await.expect("it is sent");
+            }
+        },
+        async {
+            while read.load(Ordering::SeqCst) < items {
+                let event = within(events.next()).await.expect("an event");
+                if let Ok(Message::Text(text)) = event
+                    && text.contains("conversation.item.done")
+                {
+                    read.fetch_add(1, Ordering::SeqCst);
                 }
             }
         },
         async {
             within(async {
-                while created.load(Ordering::SeqCst) < AT_ONCE {
+                while read.load(Ordering::SeqCst) < at_once {
                     tokio::task::yield_now().await;
                 }
             })
             .await;
-            until_still(|| created.load(Ordering::SeqCst)).await;
-            let read = created.load(Ordering::SeqCst);
+            until_still(|| read.load(Ordering::SeqCst)).await;
+            let seen = read.load(Ordering::SeqCst);
             gate.open();
-            assert_eq!(read, AT_ONCE);
+            assert_eq!(seen, at_once);
         }
     );
-    assert_eq!(created.load(Ordering::SeqCst), ORDERED);
+}
+
+#[tokio::test]
+async fn a_client_that_orders_too_many_transcriptions_is_read_when_some_are_done() {
+    assert_read_at_once(200, 100, 64).await;
+}
+
+#[tokio::test]
+async fn a_client_that_orders_too_much_audio_is_read_when_some_is_done() {
+    // 16 Mi samples at 16 kHz are 17.5 minutes.
+    assert_read_at_once(24, 60_000, 18).await;
 }
 
 /// Waits until a count has not changed for a while.

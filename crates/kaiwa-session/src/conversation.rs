@@ -1,6 +1,8 @@
 //! The default conversation: items in order, with what belongs to them but is not on the
 //! wire: audio, transcripts for the language model, ledgers.
 
+use std::collections::BTreeMap;
+
 use kaiwa_audio::Format;
 use kaiwa_protocol::{
     Audio, ContentPart, ConversationItemAdded, ConversationItemDone, Item, ItemStatus, Maybe, Role,
@@ -15,6 +17,8 @@ pub(crate) struct Conversation {
     entries: Vec<Entry>,
     /// Most bytes of audio to keep.
     max_audio_bytes: usize,
+    /// Bytes of the items that the client created, by their ids.
+    created: BTreeMap<String, usize>,
 }
 
 /// An item and what belongs to it.
@@ -79,7 +83,18 @@ impl Conversation {
             id,
             entries: Vec::new(),
             max_audio_bytes,
+            created: BTreeMap::new(),
         }
+    }
+
+    /// Notes that the client created an item of so many bytes.
+    pub(crate) fn count_created(&mut self, item_id: &str, bytes: usize) {
+        self.created.insert(item_id.to_owned(), bytes);
+    }
+
+    /// Bytes of the items that the client created, without their audio.
+    pub(crate) fn created_bytes(&self) -> usize {
+        self.created.values().sum()
     }
 
     /// Puts an item in; `false` when the item it is to follow does not exist.
@@ -99,6 +114,7 @@ impl Conversation {
 
     /// Takes an item out.
     pub(crate) fn remove(&mut self, item_id: &str) -> Option<Entry> {
+        self.created.remove(item_id);
         self.position(item_id).map(|at| self.entries.remove(at))
     }
 
@@ -303,6 +319,14 @@ impl Spoken {
 }
 
 impl Voiced {
+    /// The listener did not hear the last `unheard_ms` of what was playing. Takes from them
+    /// what this audio has of them. A truncation by the client knew better.
+    pub(crate) fn unhear(&mut self, unheard_ms: &mut Millis) {
+        if *unheard_ms > 0 && !self.ledger.is_closed() {
+            self.heard = self.heard.min(self.ledger.heard_but(unheard_ms));
+        }
+    }
+
     /// The text that was heard.
     pub(crate) fn heard_text(&self) -> &str {
         self.answer
@@ -322,6 +346,22 @@ pub(crate) fn audio_message(id: String) -> Item {
     item.set_object();
     item.set_status(ItemStatus::Completed);
     item
+}
+
+/// A user's message of one piece of audio of which only the words matter.
+pub(crate) fn heard_message(id: String, text: String) -> Entry {
+    let spoken = Spoken {
+        content_index: 0,
+        bytes: None,
+        ms: 0,
+        hearing: Hearing::Heard(text),
+        announced: false,
+        told: false,
+    };
+    Entry {
+        spoken: vec![spoken],
+        ..Entry::plain(audio_message(id))
+    }
 }
 
 /// Takes the audio out of a message and leaves what the wire shows.

@@ -4,6 +4,8 @@
 
 use std::{ops::Range, sync::Arc};
 
+use kaiwa_protocol::{McpError, McpToolInfo};
+
 /// Names one piece of work given to an engine. Unique in the session, never reused.
 ///
 /// Results carry the id of the job they belong to; results of a job that was cancelled
@@ -32,6 +34,16 @@ pub enum EngineCommand {
         /// Words to expect; empty means none.
         prompt: String,
     },
+    /// Judge from its sound whether the user's turn is over. Answered by one
+    /// [`EngineEvent::TurnJudged`] or [`EngineEvent::Failed`].
+    JudgeTurn {
+        /// The turn at 16 000 Hz, its silence up to now included: the last 8 s at most.
+        audio: Arc<[f32]>,
+    },
+    /// Read what is sure to come before the next answer, so that less of it has to be read then.
+    /// Nothing is written. Answered by one [`EngineEvent::Generated`] or
+    /// [`EngineEvent::Failed`], which change nothing.
+    Prime(Generate),
     /// Write an answer. Answered by [`EngineEvent::Text`] and tool-call events and one
     /// [`EngineEvent::Generated`].
     Generate(Generate),
@@ -45,6 +57,39 @@ pub enum EngineCommand {
         /// 1.0 is the voice's own speed.
         speed: f32,
     },
+    /// Ask an MCP server which tools it has. Answered by one [`EngineEvent::ToolsListed`] or
+    /// [`EngineEvent::Failed`].
+    ListTools(McpServer),
+    /// Call a tool of an MCP server. Answered by one [`EngineEvent::ToolReturned`] or
+    /// [`EngineEvent::ToolFailed`].
+    CallTool {
+        /// Where the tool is.
+        server: McpServer,
+        /// The tool's name, as the server knows it.
+        name: String,
+        /// Its arguments, a JSON text written by a model: not checked.
+        arguments: String,
+    },
+}
+
+/// An MCP server, as a client names it: whether it may be contacted is the driver's to say.
+#[derive(Clone, PartialEq, Eq)]
+pub struct McpServer {
+    /// Its URL (streamable HTTP). Not checked.
+    pub url: String,
+    /// What its requests carry, among it secrets.
+    pub headers: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for McpServer {
+    /// Without the values of the headers.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("McpServer")
+            .field("url", &self.url)
+            .field("headers", &names)
+            .finish()
+    }
 }
 
 /// Everything a language model is told for one answer.
@@ -111,9 +156,10 @@ pub struct PromptTool {
 }
 
 /// Whether the model may call functions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PromptToolChoice {
     /// It decides.
+    #[default]
     Auto,
     /// It must not.
     None,
@@ -135,6 +181,11 @@ pub enum EngineEvent {
     /// Answer to [`EngineCommand::Detect`]: probability 0.0..=1.0 that the frame is speech.
     Voice {
         /// The probability.
+        probability: f32,
+    },
+    /// Answer to [`EngineCommand::JudgeTurn`].
+    TurnJudged {
+        /// Probability 0.0..=1.0 that the turn is over.
         probability: f32,
     },
     /// Text to append to the transcript.
@@ -199,6 +250,21 @@ pub enum EngineEvent {
     },
     /// All of the job's text has been spoken.
     Spoken,
+    /// The tools of an MCP server.
+    ToolsListed {
+        /// All of them, in the server's order.
+        tools: Vec<McpToolInfo>,
+    },
+    /// A tool of an MCP server has returned.
+    ToolReturned {
+        /// What it says, as text for the language model.
+        output: String,
+    },
+    /// A tool of an MCP server was called and failed, or could not be called.
+    ToolFailed {
+        /// Why.
+        error: McpError,
+    },
     /// The job failed; nothing more comes for it.
     Failed {
         /// Machine-readable cause, for `error.code`. [`PROMPT_TOO_LONG`] has a meaning.

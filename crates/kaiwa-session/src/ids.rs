@@ -45,6 +45,18 @@ impl IdSource {
         self.draw("call_")
     }
 
+    pub(crate) fn tool_listing(&mut self) -> String {
+        self.draw("mcpl_")
+    }
+
+    pub(crate) fn tool_call(&mut self) -> String {
+        self.draw("mcp_")
+    }
+
+    pub(crate) fn approval_request(&mut self) -> String {
+        self.draw("mcpr_")
+    }
+
     pub(crate) fn segment(&mut self) -> String {
         self.draw("seg_")
     }
@@ -109,6 +121,9 @@ mod tests {
             (ids.response(), "resp_"),
             (ids.item(), "item_"),
             (ids.call(), "call_"),
+            (ids.tool_listing(), "mcpl_"),
+            (ids.tool_call(), "mcp_"),
+            (ids.approval_request(), "mcpr_"),
             (ids.segment(), "seg_"),
         ] {
             let digits = id.strip_prefix(prefix).expect(prefix);

@@ -109,6 +109,14 @@ impl Ledger {
         }
     }
 
+    /// How much of the text was heard when the last `unheard_ms` of the audio were not. Takes
+    /// from them what this audio has of them.
+    pub(crate) fn heard_but(&self, unheard_ms: &mut Millis) -> usize {
+        let unheard = self.ms().min(*unheard_ms);
+        *unheard_ms -= unheard;
+        self.heard(self.ms() - unheard)
+    }
+
     /// Cuts audio and words behind `ms`, for good.
     pub(crate) fn truncate(&mut self, ms: Millis) {
         if let Some(open) = self.clause.take() {

@@ -30,17 +30,20 @@
 //! ([`EngineCommand::Transcribe`]), whether or not the client wants to see the transcript: the
 //! language model needs it. A response waits for the transcripts in its context, is written
 //! ([`EngineCommand::Generate`]), cut into clauses, and spoken clause by clause
-//! ([`EngineCommand::Speak`]).
+//! ([`EngineCommand::Speak`]). Tools of MCP servers that it calls ([`EngineCommand::CallTool`])
+//! are part of it; what they returned is answered by the next response.
 
 mod clause;
 mod config;
 mod conversation;
+mod endpointing;
 mod engine;
 mod event_size;
 mod ids;
 mod input_buffer;
 mod io;
 mod ledger;
+mod mcp;
 mod options;
 mod outbox;
 mod prompt;
@@ -55,11 +58,11 @@ mod vad;
 
 pub use config::effective;
 pub use engine::{
-    EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptCall, PromptMessage,
-    PromptRole, PromptTool, PromptToolChoice, Word,
+    EngineCommand, EngineEvent, Generate, JobId, McpServer, PROMPT_TOO_LONG, PromptCall,
+    PromptMessage, PromptRole, PromptTool, PromptToolChoice, Word,
 };
 pub use io::{CloseReason, Drain, Input, Millis, Output};
 pub use options::SessionOptions;
 pub use rate_limits::{RateLimitConfig, RateLimitName};
-pub use session::Session;
+pub use session::{AheadCounts, Session};
 pub use timer::Timer;

@@ -21,12 +21,18 @@ pub struct SessionOptions {
     pub voices: Vec<String>,
     /// Silence that ends a turn, until the client says otherwise.
     pub silence_duration_ms: Millis,
+    /// Silence after which a turn is transcribed and answered ahead of its end: what was made is
+    /// sent if the turn is over, and dropped if the user goes on. `None` begins at the end.
+    pub ahead_ms: Option<Millis>,
     /// Most audio that may wait in the input buffer. With turn detection a turn ends there;
     /// without, an append beyond it is refused.
     pub max_buffer_ms: Millis,
     /// Most bytes of audio kept for `conversation.item.retrieve`; the oldest items lose
     /// theirs first.
     pub max_kept_audio_bytes: usize,
+    /// Most bytes of JSON of the items a client creates, images among them and audio not. An
+    /// item beyond is refused; deleted ones make room.
+    pub max_created_bytes: usize,
     /// What the session may use in a time. A response beyond it fails, and
     /// `rate_limits.updated` follows each response. Empty sets no limits and sends nothing.
     pub rate_limits: Vec<RateLimitConfig>,
@@ -34,7 +40,7 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     /// An hour, server turn detection with half a second of silence, ten minutes of
-    /// buffer, 64 MiB of kept audio.
+    /// buffer, 64 MiB of kept audio and as much of created items.
     fn default() -> Self {
         Self {
             model: "kaiwa".to_owned(),
@@ -45,12 +51,18 @@ impl Default for SessionOptions {
             voice: "alloy".to_owned(),
             voices: Vec::new(),
             silence_duration_ms: 500,
+            ahead_ms: Some(DEFAULT_AHEAD_MS),
             max_buffer_ms: 10 * 60 * 1000,
             max_kept_audio_bytes: 64 << 20,
+            max_created_bytes: 64 << 20,
             rate_limits: Vec::new(),
         }
     }
 }
+
+/// Long enough that most gaps inside words and phrases are over, short enough that an answer is
+/// ready when half a second has passed.
+const DEFAULT_AHEAD_MS: Millis = 160;
 
 /// Shapes answers for the ear: what is spoken cannot be skimmed. Short, because small models
 /// lose the question over more, and because it is read before the first answer.

@@ -19,8 +19,21 @@ pub(crate) enum JobOwner {
     Detection,
     /// The transcription of a user's audio.
     Hearing,
-    /// The response with this id: its text or a clause of its speech.
+    /// The judgement whether the turn going on is over.
+    Verdict,
+    /// The reading of a prompt ahead.
+    Priming,
+    /// The response with this id: its text, a clause of its speech, or a tool it calls.
     Response(String),
+    /// The tools of an MCP server.
+    Listing {
+        /// The server's label.
+        label: String,
+        /// The item that will show them.
+        item_id: String,
+        /// The client's event that declared the server.
+        event_id: Option<String>,
+    },
 }
 
 /// Where every part of the session puts what it wants done.

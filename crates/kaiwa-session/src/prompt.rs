@@ -1,24 +1,29 @@
 //! What the language model is told: instructions and context as messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kaiwa_protocol::{ContentPart, Item, ItemStatus, Message, Role, Tool, ToolChoice};
+use kaiwa_protocol::{
+    ContentPart, Item, ItemStatus, McpApprovalRequest, McpApprovalResponse, McpError, Message,
+    Role, Tool,
+};
 
 use crate::{
     conversation::{Entry, Hearing},
-    engine::{PromptCall, PromptMessage, PromptRole, PromptTool, PromptToolChoice},
+    engine::{PromptCall, PromptMessage, PromptRole, PromptTool},
 };
 
 /// Instructions and context as messages. Items without anything to say are left out: a
 /// user who was not understood, an answer of which nothing was heard. So are calls that were
 /// cut off, which nobody can answer, and outputs of calls that are not told before them:
-/// models take neither.
+/// models take neither. Tools of MCP servers look like functions: a call with its output, or,
+/// where the client did not allow it, with that.
 pub(crate) fn messages<'a>(
     instructions: &str,
     context: impl Iterator<Item = &'a Entry>,
 ) -> Vec<PromptMessage> {
     let mut messages = Vec::new();
     let mut told_calls: BTreeSet<&str> = BTreeSet::new();
+    let mut requests: BTreeMap<&str, &McpApprovalRequest> = BTreeMap::new();
     if !instructions.is_empty() {
         messages.push(text_message(PromptRole::System, instructions.to_owned()));
     }
@@ -27,37 +32,84 @@ pub(crate) fn messages<'a>(
             Item::Message(message) => messages.extend(said(message, entry)),
             Item::FunctionCall(call) if call.status.value() != Some(&ItemStatus::Incomplete) => {
                 told_calls.extend(call.call_id.as_deref());
-                let call = PromptCall {
-                    call_id: call.call_id.cloned().unwrap_or_default(),
-                    name: call.name.clone(),
-                    arguments: call.arguments.clone(),
-                };
-                // Calls belong to the message they follow.
-                match messages.last_mut() {
-                    Some(last) if last.role == PromptRole::Assistant => last.calls.push(call),
-                    _ => messages.push(PromptMessage {
-                        calls: vec![call],
-                        ..text_message(PromptRole::Assistant, String::new())
-                    }),
-                }
+                let call_id = call.call_id.as_deref().unwrap_or_default();
+                tell_call(&mut messages, call_id, &call.name, &call.arguments);
             }
             Item::FunctionCallOutput(output) if told_calls.contains(output.call_id.as_str()) => {
-                messages.push(PromptMessage {
-                    call_id: Some(output.call_id.clone()),
-                    ..text_message(PromptRole::Tool, output.output.clone())
-                });
+                messages.push(tool_message(&output.call_id, output.output.clone()));
+            }
+            Item::McpCall(call) => {
+                let failure = call.error.value().map(failure);
+                if let Some(output) = call.output.cloned().or(failure) {
+                    let call_id = call.id.as_deref().unwrap_or_default();
+                    tell_call(&mut messages, call_id, &call.name, &call.arguments);
+                    messages.push(tool_message(call_id, output));
+                }
+            }
+            Item::McpApprovalRequest(request) => {
+                let id = request.id.as_deref().unwrap_or_default();
+                requests.insert(id, request);
+            }
+            Item::McpApprovalResponse(answer) if !answer.approve => {
+                if let Some(request) = requests.get(answer.approval_request_id.as_str()) {
+                    let call_id = &answer.approval_request_id;
+                    tell_call(&mut messages, call_id, &request.name, &request.arguments);
+                    messages.push(tool_message(call_id, denial(answer)));
+                }
             }
             Item::FunctionCall(_)
             | Item::FunctionCallOutput(_)
             | Item::McpListTools(_)
-            | Item::McpCall(_)
-            | Item::McpApprovalRequest(_)
             | Item::McpApprovalResponse(_)
             | Item::Reference(_)
             | Item::Unknown(_) => {}
         }
     }
     messages
+}
+
+/// Adds a call; calls belong to the message they follow.
+fn tell_call(messages: &mut Vec<PromptMessage>, call_id: &str, name: &str, arguments: &str) {
+    let call = PromptCall {
+        call_id: call_id.to_owned(),
+        name: name.to_owned(),
+        arguments: arguments.to_owned(),
+    };
+    match messages.last_mut() {
+        Some(last) if last.role == PromptRole::Assistant => last.calls.push(call),
+        _ => messages.push(PromptMessage {
+            calls: vec![call],
+            ..text_message(PromptRole::Assistant, String::new())
+        }),
+    }
+}
+
+fn tool_message(call_id: &str, output: String) -> PromptMessage {
+    PromptMessage {
+        call_id: Some(call_id.to_owned()),
+        ..text_message(PromptRole::Tool, output)
+    }
+}
+
+/// Why a tool failed, for the language model.
+fn failure(error: &McpError) -> String {
+    let message = match error {
+        McpError::Protocol(error) => &error.message,
+        McpError::ToolExecution(error) => &error.message,
+        McpError::Http(error) => &error.message,
+        McpError::Unknown(_) => "unknown",
+    };
+    format!("The tool failed: {message}")
+}
+
+/// That the user did not allow a tool, for the language model.
+fn denial(answer: &McpApprovalResponse) -> String {
+    match answer.reason.as_deref() {
+        Some(reason) if !reason.is_empty() => {
+            format!("The user did not allow this call: {reason}")
+        }
+        _ => "The user did not allow this call.".to_owned(),
+    }
 }
 
 /// What a message takes besides its text (the marks of its role), in characters.
@@ -121,8 +173,8 @@ pub(crate) fn text_message(role: PromptRole, text: String) -> PromptMessage {
     }
 }
 
-/// Functions for the language model. MCP tools are left out: nobody could call them yet.
-pub(crate) fn tools(tools: &[Tool]) -> Vec<PromptTool> {
+/// The client's functions among tools, for the language model.
+pub(crate) fn functions(tools: &[Tool]) -> Vec<PromptTool> {
     tools
         .iter()
         .filter_map(|tool| match tool {
@@ -133,23 +185,16 @@ pub(crate) fn tools(tools: &[Tool]) -> Vec<PromptTool> {
                     .parameters
                     .value()
                     .and_then(|schema| schema.parse().ok())
-                    .unwrap_or_else(|| serde_json::json!({"type": "object", "properties": {}})),
+                    .unwrap_or_else(no_parameters),
             }),
             Tool::Mcp(_) | Tool::Unknown(_) => None,
         })
         .collect()
 }
 
-/// The choice of tools for the language model.
-pub(crate) fn tool_choice(choice: Option<&ToolChoice>) -> PromptToolChoice {
-    match choice {
-        Some(ToolChoice::None) => PromptToolChoice::None,
-        Some(ToolChoice::Required) => PromptToolChoice::Required,
-        Some(ToolChoice::Function(function)) => PromptToolChoice::Function(function.name.clone()),
-        None | Some(ToolChoice::Auto | ToolChoice::Mcp(_) | ToolChoice::Unknown(_)) => {
-            PromptToolChoice::Auto
-        }
-    }
+/// The JSON schema of a function without parameters.
+pub(crate) fn no_parameters() -> serde_json::Value {
+    serde_json::json!({"type": "object", "properties": {}})
 }
 
 fn said(message: &Message, entry: &Entry) -> Option<PromptMessage> {

@@ -118,6 +118,22 @@ pub(crate) fn buffer_full(ms: f64, appended_ms: f64, most_ms: Millis) -> Refusal
     refuse("input_audio_buffer_full", message, Some("audio"))
 }
 
+/// More items than the conversation holds.
+pub(crate) fn conversation_full(kept: usize, bytes: usize, most: usize) -> Refusal {
+    let message = format!(
+        "Error adding item: the conversation holds {kept} bytes of created items and {bytes} more \
+         would exceed its limit of {most}. Delete items it no longer needs."
+    );
+    refuse("conversation_full", message, Some("item"))
+}
+
+/// More responses than are made at once.
+pub(crate) fn too_many_responses(most: usize) -> Refusal {
+    let message =
+        format!("{most} responses are being made already. Wait until one of them is finished.");
+    refuse("too_many_responses", message, None)
+}
+
 /// An item that is not there. `doing` and `code` belong to the event.
 pub(crate) fn no_such_item(code: &str, doing: &str, item_id: &str) -> Refusal {
     let message = format!("Error {doing} item: the item with id '{item_id}' does not exist.");

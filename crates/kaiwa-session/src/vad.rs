@@ -20,6 +20,8 @@ pub(crate) struct TurnParameters {
     pub(crate) threshold: f32,
     /// Silence that ends a turn.
     pub(crate) silence_ms: Millis,
+    /// Silence that is told of because it may become the end of the turn; `None` for none.
+    pub(crate) pause_ms: Option<Millis>,
 }
 
 /// A decision of the detector. Frames are counted from the start of the stream.
@@ -30,6 +32,13 @@ pub(crate) enum TurnEvent {
         /// Index of the first frame of speech.
         frame: u64,
     },
+    /// The turn has paused for so long that it may be over.
+    Pause {
+        /// Index of the first frame not judged yet.
+        frame: u64,
+    },
+    /// The turn goes on after a pause that was told of.
+    Resume,
     /// The turn ended before this frame: the silence is over.
     End {
         /// Index of the first frame after the silence.
@@ -51,8 +60,8 @@ enum State {
     Silence { onset: u64, heard: u32 },
     /// Somebody speaks.
     Speech,
-    /// Somebody spoke; silent since this frame.
-    Pause { since: u64 },
+    /// Somebody spoke; silent since this frame. Whether that was told.
+    Pause { since: u64, told: bool },
 }
 
 impl TurnDetector {
@@ -82,17 +91,25 @@ impl TurnDetector {
                 Some(TurnEvent::Start { frame: onset })
             }
             State::Speech if silence => {
-                self.state = State::Pause { since: frame };
-                self.end_if_over(frame, is)
+                self.state = State::Pause {
+                    since: frame,
+                    told: false,
+                };
+                self.pause(frame, is)
             }
-            State::Pause { .. } if speech => {
+            State::Pause { told, .. } if speech => {
                 self.state = State::Speech;
-                None
+                told.then_some(TurnEvent::Resume)
             }
-            State::Pause { .. } if silence => self.end_if_over(frame, is),
+            State::Pause { .. } if silence => self.pause(frame, is),
             // Between the two bounds nothing changes.
             State::Silence { .. } | State::Speech | State::Pause { .. } => None,
         }
+    }
+
+    /// Whether what was heard last may be the beginning of a turn.
+    pub(crate) fn may_begin(&self) -> bool {
+        matches!(self.state, State::Silence { heard: 1.., .. })
     }
 
     /// Ends the turn that is going on, whatever is heard.
@@ -100,16 +117,20 @@ impl TurnDetector {
         self.state = State::default();
     }
 
-    fn end_if_over(&mut self, frame: u64, is: TurnParameters) -> Option<TurnEvent> {
-        let State::Pause { since } = self.state else {
+    /// The pause goes on: tells that it is long, or that it was the end of the turn.
+    fn pause(&mut self, frame: u64, is: TurnParameters) -> Option<TurnEvent> {
+        let State::Pause { since, told } = &mut self.state else {
             return None;
         };
         // 16 samples are a millisecond.
-        let silence_ms = (frame + 1 - since) * FRAME_SAMPLES / 16;
-        (silence_ms >= is.silence_ms).then(|| {
+        let silence_ms = (frame + 1 - *since) * FRAME_SAMPLES / 16;
+        if silence_ms >= is.silence_ms {
             self.state = State::default();
-            TurnEvent::End { frame: frame + 1 }
-        })
+            return Some(TurnEvent::End { frame: frame + 1 });
+        }
+        let tells = !*told && is.pause_ms.is_some_and(|ms| silence_ms >= ms);
+        *told |= tells;
+        tells.then_some(TurnEvent::Pause { frame: frame + 1 })
     }
 }
 
@@ -128,6 +149,7 @@ mod tests {
         let parameters = TurnParameters {
             threshold: 0.5,
             silence_ms,
+            pause_ms: None,
         };
         probabilities
             .iter()
@@ -178,6 +200,35 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_told_once_and_so_is_its_end() {
+        let parameters = TurnParameters {
+            threshold: 0.5,
+            silence_ms: 320,
+            pause_ms: Some(96),
+        };
+        let mut detector = TurnDetector::default();
+        let mut frames = vec![0.9; 3];
+        for pause in [2, 5, 10] {
+            frames.extend(vec![0.0; pause]);
+            frames.extend([0.9; 2]);
+        }
+        let events: Vec<_> = frames
+            .iter()
+            .filter_map(|&p| detector.push(p, parameters))
+            .collect();
+        assert_eq!(
+            events,
+            [
+                TurnEvent::Start { frame: 0 },
+                TurnEvent::Pause { frame: 10 },
+                TurnEvent::Resume,
+                TurnEvent::Pause { frame: 17 },
+                TurnEvent::End { frame: 24 },
+            ]
+        );
+    }
+
+    #[test]
     fn a_probability_between_the_bounds_neither_starts_nor_ends_anything() {
         assert_eq!(run(&[0.45; 50], 32), []);
         let mut frames = vec![0.9; 3];
@@ -191,6 +242,7 @@ mod tests {
         let parameters = TurnParameters {
             threshold: 0.5,
             silence_ms: 32,
+            pause_ms: None,
         };
         for _ in 0..4 {
             detector.push(0.9, parameters);
@@ -208,6 +260,7 @@ mod tests {
         let parameters = TurnParameters {
             threshold: 0.05,
             silence_ms: 32,
+            pause_ms: None,
         };
         let events: Vec<_> = [0.06, 0.06, 0.06, 0.0]
             .iter()

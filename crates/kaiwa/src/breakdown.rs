@@ -32,17 +32,18 @@ impl Breakdown {
     /// Brings both clocks together; `None` where the server did not see the turn.
     pub(crate) fn new(latency: &TurnLatency, timings: Option<&TurnTimings>) -> Option<Self> {
         let timings = timings?;
-        let step = |to: Option<i64>, from: i64| {
-            to.map_or(0, |to| u64::try_from(to - from).unwrap_or_default())
-        };
         let endpoint_ms = latency.decided_ms.saturating_sub(latency.turn_end_ms);
-        let transcribed = timings.transcribed.unwrap_or_default().max(0);
-        let stt_ms = step(Some(transcribed), 0);
-        let llm_first_clause_ms = step(timings.first_clause, transcribed);
-        let tts_first_chunk_ms = step(
-            timings.first_speech,
-            timings.first_clause.unwrap_or(transcribed),
-        );
+        // What was done ahead of the decision took no time after it, and what is not known none.
+        let mut reached = 0;
+        let mut step = |to: Option<i64>| {
+            let to = to.unwrap_or_default().max(reached);
+            let took = to - reached;
+            reached = to;
+            took.unsigned_abs()
+        };
+        let stt_ms = step(timings.transcribed);
+        let llm_first_clause_ms = step(timings.first_clause);
+        let tts_first_chunk_ms = step(timings.first_speech);
         let known = endpoint_ms + stt_ms + llm_first_clause_ms + tts_first_chunk_ms;
         Some(Self {
             endpoint_ms,
@@ -111,5 +112,29 @@ mod tests {
             (200, 250, 200, 150)
         );
         assert_eq!(steps.delivery_ms, 100);
+    }
+
+    #[test]
+    fn what_was_done_ahead_took_no_time_after_the_decision() {
+        let latency = TurnLatency {
+            turn_end_ms: 1000,
+            decided_ms: 1500,
+            total_ms: 560,
+            ..TurnLatency::default()
+        };
+        let mut timings = TurnTimings::default();
+        timings.transcribed = Some(-250);
+        timings.first_clause = Some(-100);
+        timings.first_speech = Some(20);
+        let steps = Breakdown::new(&latency, Some(&timings)).unwrap();
+        assert_eq!(
+            (
+                steps.stt_ms,
+                steps.llm_first_clause_ms,
+                steps.tts_first_chunk_ms,
+                steps.delivery_ms
+            ),
+            (0, 0, 20, 40)
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kaiwa_client::Profile;
-use kaiwa_server::{RateLimitConfig, RateLimitName};
+use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 
 /// Converse with AI by voice, from a terminal or as a server.
 #[derive(Debug, Parser)]
@@ -79,10 +79,14 @@ pub(crate) struct TalkArgs {
     #[arg(long, value_name = "TEXT|@FILE")]
     pub(crate) instructions: Option<String>,
 
-    /// Who decides that your turn is over: the server by voice activity, or nobody (the
-    /// turn ends with the input).
-    #[arg(long, value_enum, default_value_t = Turn::Server)]
-    pub(crate) turn: Turn,
+    /// Who decides that your turn is over. The default is semantic offline, and server for an
+    /// endpoint, which every endpoint understands.
+    #[arg(long, value_enum)]
+    pub(crate) turn: Option<Turn>,
+
+    /// How soon --turn semantic takes a turn to be over.
+    #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
+    pub(crate) eagerness: Eagerness,
 
     /// What you say: a WAV or FLAC file, or - for raw PCM on stdin (16-bit little-endian,
     /// mono, 24000 Hz).
@@ -117,10 +121,20 @@ pub(crate) struct TalkArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Turn {
-    /// The server hears the end of your turn and lets you interrupt.
+    /// The server, by what you said and how it sounded; you can interrupt.
+    Semantic,
+    /// The server, when you have been silent for half a second; you can interrupt.
     Server,
     /// The turn ends with the input.
     None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Eagerness {
+    Low,
+    Medium,
+    High,
+    Auto,
 }
 
 /// Which engines the embedded server runs on.
@@ -142,6 +156,12 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "NAME|FILE", default_value = "smollm2-135m")]
     pub(crate) llm: String,
 
+    /// Milliseconds of silence after which a turn is answered ahead of its end, or "off". What
+    /// was made is dropped if the speaker goes on. The default is 160; a script's replies come
+    /// in order, so that it is off for --engine scripted.
+    #[arg(long, value_name = "MS|off", value_parser = speculation)]
+    pub(crate) speculate: Option<Speculation>,
+
     /// Threads for inference; the default is one per core.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -149,6 +169,18 @@ pub(crate) struct EngineArgs {
     /// Fetch missing models without asking.
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
+}
+
+/// The silence after which a turn is answered ahead of its end; `None` for never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Speculation(pub(crate) Option<u64>);
+
+fn speculation(text: &str) -> Result<Speculation, String> {
+    match text.parse() {
+        _ if text == "off" => Ok(Speculation(None)),
+        Ok(ms @ 32..=5000) => Ok(Speculation(Some(ms))),
+        Ok(_) | Err(_) => Err("expected 32 to 5000 milliseconds, or \"off\"".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -178,6 +210,11 @@ pub(crate) struct ServeArgs {
     /// so many seconds. May be repeated; without it there is no limit.
     #[arg(long = "rate-limit", value_name = "NAME=N/SECONDS", value_parser = rate_limit)]
     pub(crate) rate_limits: Vec<RateLimitConfig>,
+
+    /// An MCP server that sessions may use tools of, with everything below its path, such as
+    /// http://127.0.0.1:9000/mcp. May be repeated; without it none is contacted.
+    #[arg(long = "mcp-allow", value_name = "URL")]
+    pub(crate) mcp_allow: Vec<AllowedServer>,
 
     /// Write every session's events, audio included, into a file of this folder: one JSON
     /// object a line.
@@ -245,6 +282,12 @@ pub(crate) struct WerArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) hypotheses: Option<PathBuf>,
 
+    /// Milliseconds of silence after which a turn is answered ahead of its end, or "off". What
+    /// was made is dropped if the speaker goes on. The default is 160; a script's replies come
+    /// in order, so that it is off for --engine scripted.
+    #[arg(long, value_name = "MS|off", value_parser = speculation)]
+    pub(crate) speculate: Option<Speculation>,
+
     /// Threads for inference; the default is one per core.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -267,6 +310,14 @@ pub(crate) struct LatencyArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Who decides that a turn is over.
+    #[arg(long, value_enum, default_value_t = Turn::Semantic)]
+    pub(crate) turn: Turn,
+
+    /// How soon --turn semantic does.
+    #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
+    pub(crate) eagerness: Eagerness,
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,

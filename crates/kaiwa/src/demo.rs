@@ -37,7 +37,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
         EngineKind::Local => &[USER_VOICE],
         EngineKind::Scripted => &[],
     };
-    let engines = load(arguments.engines, extra).await?;
+    let engines = load(arguments.engines.clone(), extra).await?;
     let voice = engines.synthesizer.clone();
     let (first, cut_in) = tokio::task::spawn_blocking(move || {
         Ok::<_, Exit>((user_says(&*voice, FIRST)?, user_says(&*voice, CUT_IN)?))
@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
     .map_err(|error| Exit::new(Code::Failure, error))??;
 
     let turns = TurnLog::new();
-    let mut server = engines::server_config(&engines);
+    let mut server = engines::server_config(&engines, &arguments.engines);
     turns.observe(&mut server);
     let link = embedded(engines, server).await?;
     let (mic, heard) = Mic::queue();

@@ -9,16 +9,18 @@ use kaiwa_engine::{
     models::Store,
     scripted::{Script, ScriptedEngines},
     silero::SileroModel,
+    smart_turn::SmartTurn,
 };
 use kaiwa_server::{Engines, ServerConfig};
 
 use crate::{
-    cli::{EngineArgs, EngineKind},
+    cli::{EngineArgs, EngineKind, Speculation},
     exit::{Code, Exit},
     fetch,
 };
 
 const VOICE_ACTIVITY: &str = "silero-vad";
+const END_OF_TURN: &str = "smart-turn-v3.2";
 /// The assistant's voice.
 pub(crate) const VOICE: &str = "hibari";
 
@@ -26,8 +28,13 @@ pub(crate) const VOICE: &str = "hibari";
 pub(crate) const USER_VOICE: &str = "piper-joe";
 
 /// What a conversation needs unless other models are named.
-pub(crate) const DEFAULT_MODELS: &[&str] =
-    &[VOICE_ACTIVITY, "whisper-tiny.en", "smollm2-135m", VOICE];
+pub(crate) const DEFAULT_MODELS: &[&str] = &[
+    VOICE_ACTIVITY,
+    END_OF_TURN,
+    "whisper-tiny.en",
+    "smollm2-135m",
+    VOICE,
+];
 
 /// The roles whose engines a build may leave out: what, feature, whether it is here.
 const BUILT: [(&str, &str, bool); 3] = [
@@ -43,8 +50,13 @@ const HOSTED_VOICES: [&str; 10] = [
 ];
 
 /// How a server on these engines is configured, unless somebody says otherwise.
-pub(crate) fn server_config(engines: &Engines) -> ServerConfig {
+pub(crate) fn server_config(engines: &Engines, arguments: &EngineArgs) -> ServerConfig {
     let mut config = ServerConfig::default();
+    match (arguments.speculate, arguments.engine) {
+        (Some(Speculation(ahead_ms)), _) => config.session.ahead_ms = ahead_ms,
+        (None, EngineKind::Scripted) => config.session.ahead_ms = None,
+        (None, EngineKind::Local) => {}
+    }
     config.session.voices = engines.synthesizer.voices();
     config
         .session
@@ -72,6 +84,7 @@ fn scripted(script: Option<&Path>) -> Result<Engines, Exit> {
     let voice_activity = engines.clone();
     Ok(Engines {
         voice_activity: Arc::new(move || Ok(Box::new(voice_activity.voice_activity()))),
+        end_of_turn: Some(Arc::new(engines.end_of_turn())),
         transcriber: Arc::new(engines.transcriber()),
         language_model: Arc::new(engines.language_model()),
         synthesizer: Arc::new(engines.synthesizer()),
@@ -92,7 +105,7 @@ fn local(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
         }
     }
     let store = Store::open_default()?;
-    let mut needed = vec![VOICE_ACTIVITY, arguments.stt.as_str(), VOICE];
+    let mut needed = vec![VOICE_ACTIVITY, END_OF_TURN, arguments.stt.as_str(), VOICE];
     if !is_file(&arguments.llm) {
         needed.push(&arguments.llm);
     }
@@ -101,9 +114,11 @@ fn local(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
 
     let budget = ComputeBudget::new(arguments.threads);
     let detector = SileroModel::load(store.dir(VOICE_ACTIVITY)?, &budget)?;
+    let judge = SmartTurn::load(store.dir(END_OF_TURN)?, budget.clone())?;
     let voices = [&[VOICE], extra].concat();
     Ok(Engines {
         voice_activity: Arc::new(move || Ok(Box::new(detector.detector()))),
+        end_of_turn: Some(Arc::new(judge)),
         transcriber: transcriber(&store, &arguments.stt, &budget)?,
         language_model: language_model(&store, &arguments.llm, &budget)?,
         synthesizer: synthesizer(&store, &voices, &budget)?,

@@ -133,6 +133,21 @@ fn a_wrong_key_is_told_with_the_variable_it_came_from() {
 }
 
 #[test]
+fn a_voice_the_server_does_not_have_is_told_with_what_to_do() {
+    let bench = Bench::new();
+    let mut talk = bench.talk();
+    talk.args(["--text", "hi", "--voice", "nobody"]);
+    let ended = run(&mut talk).with_code(1);
+    assert!(
+        ended.stderr.contains("refused the session's configuration"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("--voice"), "{}", ended.stderr);
+    assert!(ended.texts("assistant_done").is_empty());
+}
+
+#[test]
 fn missing_models_are_named_and_not_fetched_silently() {
     let bench = Bench::new();
     let ended = run(bench.kaiwa().args(["talk", "--text", "hi"]));

@@ -55,7 +55,8 @@ pub trait SoundCard: Send + 'static {
     fn pace(&self) -> Pace;
 
     /// Samples of the card's clock that have passed up to this moment; zero before the
-    /// first tick. While the caller is late with its ticks, this is ahead of them.
+    /// first tick. While the caller is late with its ticks, this is ahead of them, unless it
+    /// is so late that the card goes on from now: then it is back at the end of the tick.
     fn position(&self) -> u64;
 
     /// Samples that were given to [`play`](Self::play) and are not audible yet.

@@ -51,7 +51,7 @@ impl Ticks {
         if self.pace == Pace::RealTime {
             let now = Instant::now();
             self.due = Some(match self.due {
-                Some(due) if now.saturating_duration_since(due) < MAX_BEHIND => due + LENGTH,
+                Some(due) if !is_forgiven(due, now) => due + LENGTH,
                 _ => now + LENGTH,
             });
         }
@@ -63,12 +63,39 @@ impl Ticks {
     }
 
     /// Samples that have passed: in real time up to this moment, else up to the current
-    /// tick.
+    /// tick. A delay that will not be caught up has not passed on this clock.
     pub(super) fn position(&self) -> u64 {
         let begin = self.begun.saturating_sub(1) * TICK as u64;
-        let passed = self.due.map_or(Duration::ZERO, |due| {
-            Instant::now().saturating_duration_since(due - LENGTH)
-        });
+        let now = Instant::now();
+        let passed = match self.due {
+            None => Duration::ZERO,
+            Some(due) if is_forgiven(due, now) => LENGTH,
+            Some(due) => now.saturating_duration_since(due - LENGTH),
+        };
         begin + passed.as_micros() as u64 * u64::from(WIRE_RATE_HZ) / 1_000_000
+    }
+}
+
+/// Whether a tick that was to end at `due` is so late that the clock goes on from now.
+fn is_forgiven(due: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(due) >= MAX_BEHIND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_that_is_not_caught_up_does_not_pass() {
+        let mut ticks = Ticks::new(Pace::RealTime);
+        ticks.begin();
+        tokio::time::advance(LENGTH + MAX_BEHIND - Duration::from_millis(1)).await;
+        assert_eq!(ticks.position(), (20 + 4999) * 24, "yet to be caught up");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(ticks.position(), TICK as u64, "forgiven");
+        ticks.begin();
+        assert_eq!(ticks.position(), TICK as u64);
+        tokio::time::advance(LENGTH / 2).await;
+        assert_eq!(ticks.position(), TICK as u64 * 3 / 2);
     }
 }

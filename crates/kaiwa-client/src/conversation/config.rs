@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use kaiwa_protocol::{
-    AudioFormat, AudioInput, AudioOutput, Maybe, Modality, Number, RealtimeSession, ServerVad,
-    SessionAudio, TranscriptionConfig, TurnDetection,
+    AudioFormat, AudioInput, AudioOutput, Eagerness, Maybe, Modality, Number, RealtimeSession,
+    SemanticVad, ServerVad, SessionAudio, TranscriptionConfig, TurnDetection,
 };
 
 use crate::link::Direction;
@@ -73,6 +73,11 @@ pub enum Turn {
         prefix_padding_ms: Option<u64>,
         /// Silence that ends the turn, in ms.
         silence_duration_ms: Option<u64>,
+    },
+    /// The server, by what was said and how it sounded (`semantic_vad`).
+    Semantic {
+        /// How soon; `None` leaves it to the server.
+        eagerness: Option<Eagerness>,
     },
 }
 
@@ -151,6 +156,10 @@ impl ConversationConfig {
                 prefix_padding_ms: (*prefix_padding_ms).into(),
                 silence_duration_ms: (*silence_duration_ms).into(),
                 ..ServerVad::default()
+            })),
+            Turn::Semantic { eagerness } => Maybe::Value(TurnDetection::SemanticVad(SemanticVad {
+                eagerness: eagerness.clone().into(),
+                ..SemanticVad::default()
             })),
         };
         let transcription =

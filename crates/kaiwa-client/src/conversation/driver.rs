@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use kaiwa_audio::PcmDecoder;
-use kaiwa_protocol::{ClientEvent, ResponseCreate, SessionUpdate};
+use kaiwa_protocol::{ClientEvent, ResponseCreate, ServerEvent, SessionUpdate};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::config::{ConversationConfig, TraceEntry, Turn};
 use super::event::{EndReason, Event, Moment};
 use super::latency::Latency;
+use super::server::ends_session;
 use super::ticks::{Clock, Input, card_failed};
 use super::transcript::Transcripts;
 use super::turns::{LEAST_COMMIT, Turns, Typed};
@@ -23,6 +24,9 @@ use crate::playback::{PartKey, Playback};
 const OPENING: Duration = Duration::from_secs(20);
 /// How long the server may take to answer the close, and a reader to take the output.
 const CLOSING: Duration = Duration::from_secs(1);
+/// A loop that wakes so much after the time it asked for was stopped with its process, or
+/// by a reader of events that fell behind.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What a handle asks for.
 #[derive(Debug)]
@@ -72,7 +76,9 @@ pub(super) struct Driver<C> {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) created: bool,
-    /// Whether our configuration was taken or refused: the clock may start.
+    /// Since when the server may open it.
+    asked: Instant,
+    /// Whether our configuration was taken: the clock may start.
     pub(super) ready: bool,
     /// The silence the server waits for, when it says so.
     pub(super) silence_ms: Option<u64>,
@@ -80,7 +86,8 @@ pub(super) struct Session {
     pub(super) interrupts_response: bool,
     /// The fate of our `session.update`.
     pub(super) opening: Opening,
-    /// The last error that ends a session.
+    /// The last error that ends a session, or any before the session is ready: what the
+    /// server closes the connection for.
     pub(super) fatal: Option<String>,
     /// When something arrived last.
     pub(super) last_news: Instant,
@@ -112,6 +119,7 @@ impl<C: SoundCard> Driver<C> {
             clock: Clock::default(),
             session: Session {
                 created: false,
+                asked: now,
                 ready: false,
                 silence_ms: None,
                 creates_response: true,
@@ -165,8 +173,10 @@ impl<C: SoundCard> Driver<C> {
     /// The loop; it ends only with a reason.
     async fn talk(&mut self) -> Result<std::convert::Infallible, EndReason> {
         self.configure()?;
+        let mut wake = None;
         loop {
-            let wake = self.advance()?;
+            self.forgive_lateness(wake);
+            wake = self.advance()?;
             self.publish().await?;
             if !self.clock.ticking && self.wants_tick() {
                 self.begin_tick()?;
@@ -233,9 +243,12 @@ impl<C: SoundCard> Driver<C> {
             Incoming::Event(event) => {
                 if !self.session.ready {
                     match self.session.opening.observe(&event, &mut self.link) {
-                        // The server goes on with its own configuration.
-                        Progress::Refused | Progress::Accepted => self.session.ready = true,
+                        Progress::Accepted => {
+                            self.session.ready = true;
+                            self.session.fatal = None;
+                        }
                         Progress::Again => self.configure()?,
+                        Progress::Refused => return self.refused(*event),
                         Progress::Stale => return Ok(()),
                         Progress::None => {}
                     }
@@ -258,6 +271,41 @@ impl<C: SoundCard> Driver<C> {
         }
     }
 
+    /// The server has refused our configuration. Going on with its own is not what was
+    /// asked for: another voice, other instructions.
+    fn refused(&mut self, event: ServerEvent) -> Result<(), EndReason> {
+        let refusal = match &event {
+            ServerEvent::Error(event) if !ends_session(&event.error) => EndReason::Refused {
+                message: format!(
+                    "the server refused the session's configuration: {}",
+                    event.error.message
+                ),
+                code: event.error.code.cloned(),
+                param: event.error.param.cloned(),
+            },
+            // It is not the configuration that is at fault, and the server will close.
+            _ => return self.understand(event),
+        };
+        self.understand(event)?;
+        Err(refusal)
+    }
+
+    /// Gives the server its time anew when we looked long after the deadline that `wake`
+    /// is: what it said in time may still be unread.
+    fn forgive_lateness(&mut self, wake: Option<Instant>) {
+        let now = Instant::now();
+        if wake.is_none_or(|wake| now.saturating_duration_since(wake) < LATE) {
+            return;
+        }
+        self.session.last_news = now;
+        for since in [&mut self.turns.quiet_since, &mut self.turns.empty_since] {
+            *since = since.map(|_| now);
+        }
+        if !self.session.ready {
+            self.session.asked = now;
+        }
+    }
+
     pub(super) fn lost(&mut self, error: &LinkError) -> EndReason {
         match self.session.fatal.take() {
             Some(message) => EndReason::Rejected { message },
@@ -271,7 +319,7 @@ impl<C: SoundCard> Driver<C> {
     fn advance(&mut self) -> Result<Option<Instant>, EndReason> {
         let now = Instant::now();
         if !self.session.ready {
-            let deadline = self.opened + OPENING;
+            let deadline = self.session.asked + OPENING;
             return if now < deadline {
                 Ok(Some(deadline))
             } else {

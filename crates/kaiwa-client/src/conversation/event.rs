@@ -208,6 +208,16 @@ pub enum EndReason {
     NothingHeard,
     /// Whoever read the output has gone.
     OutputClosed,
+    /// The server refused the configuration of the session: what the conversation was to
+    /// be, it would not have been.
+    Refused {
+        /// In one sentence.
+        message: String,
+        /// The server's code for it.
+        code: Option<String>,
+        /// The path of the setting at fault, as in `session.audio.output.voice`.
+        param: Option<String>,
+    },
     /// The server refused the session, or the last answer it was asked for.
     Rejected {
         /// In one sentence.
@@ -231,6 +241,7 @@ impl EndReason {
             | Self::Closed { .. }
             | Self::ConnectionLost { .. }
             | Self::InputFailed { .. }
+            | Self::Refused { .. }
             | Self::Rejected { .. }
             | Self::TimedOut { .. } => true,
             Self::InputEnded | Self::NothingHeard | Self::OutputClosed | Self::Stopped => false,
@@ -245,6 +256,7 @@ impl std::fmt::Display for EndReason {
             | Self::Closed { message, .. }
             | Self::ConnectionLost { message }
             | Self::InputFailed { message }
+            | Self::Refused { message, .. }
             | Self::Rejected { message }
             | Self::TimedOut { message } => f.write_str(message),
             Self::InputEnded => f.write_str("the input was answered"),

@@ -153,6 +153,9 @@ impl<C: SoundCard> Driver<C> {
     }
 
     fn fault(&mut self, error: ErrorDetail) {
+        if !self.session.ready || ends_session(&error) {
+            self.session.fatal = Some(error.message.clone());
+        }
         let code = error.code.into_value();
         let event_id = error.event_id.into_value();
         let refused = event_id.is_some() && event_id == self.turns.requested;
@@ -172,11 +175,6 @@ impl<C: SoundCard> Driver<C> {
                 self.turns.owed = true;
                 self.turns.answer_due = ours && self.turns.active.is_none();
                 return;
-            }
-            Some(
-                codes::INVALID_API_KEY | codes::SESSION_EXPIRED | codes::BETA_API_SHAPE_DISABLED,
-            ) => {
-                self.session.fatal = Some(error.message.clone());
             }
             _ if refused => self.turns.refused = Some(error.message.clone()),
             _ => {}
@@ -283,4 +281,12 @@ impl<C: SoundCard> Driver<C> {
             }),
         }
     }
+}
+
+/// Whether the server closes the connection after this error.
+pub(super) fn ends_session(error: &ErrorDetail) -> bool {
+    matches!(
+        error.code.as_deref(),
+        Some(codes::INVALID_API_KEY | codes::SESSION_EXPIRED | codes::BETA_API_SHAPE_DISABLED)
+    )
 }

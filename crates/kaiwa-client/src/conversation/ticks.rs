@@ -86,6 +86,9 @@ impl<C: SoundCard> Driver<C> {
         let pace = self.card.pace();
         self.clock.ticking = true;
         self.input.sounding = self.card.mic() == MicState::Sounding;
+        if pace == Pace::RealTime {
+            self.playback.rebase(self.card.position());
+        }
         let mut frame = [0.0; TICK];
         let played = self.playback.next(&mut frame, self.clock.position);
         self.clock.playing = played.sound;

@@ -141,12 +141,18 @@ impl LinkError {
 
     /// Whether the server refused because the beta dialect was not asked for.
     pub(super) fn demands_beta(&self) -> bool {
-        match self {
-            Self::Http { status, message } => {
-                (400..500).contains(status) && message.to_ascii_lowercase().contains("openai-beta")
-            }
-            _ => false,
-        }
+        let message = match self {
+            Self::Http { status, message } if (400..500).contains(status) => message,
+            Self::NotFound { message, .. } => message,
+            // A key that is wrong (401) stays wrong in any dialect.
+            Self::Unauthorized {
+                status: 403,
+                message,
+                ..
+            } => message,
+            _ => return false,
+        };
+        message.to_ascii_lowercase().contains("openai-beta")
     }
 
     /// What a failed handshake with `endpoint` means.

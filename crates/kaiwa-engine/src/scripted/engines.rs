@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use super::{
-    Script, ScriptedLanguageModel, ScriptedSynthesizer, ScriptedTranscriber, ScriptedVoiceActivity,
+    Script, ScriptedEndOfTurn, ScriptedLanguageModel, ScriptedSynthesizer, ScriptedTranscriber,
+    ScriptedVoiceActivity,
 };
 
 /// Makes the engines that play a [`Script`].
@@ -19,6 +20,11 @@ impl ScriptedEngines {
     /// A detector for one stream.
     pub fn voice_activity(&self) -> ScriptedVoiceActivity {
         ScriptedVoiceActivity::new(self.script.0.vad.threshold)
+    }
+
+    /// A judge of pauses that begins with the first judgement.
+    pub fn end_of_turn(&self) -> ScriptedEndOfTurn {
+        ScriptedEndOfTurn::new(Arc::clone(&self.script.0))
     }
 
     /// A transcriber that begins with the first transcript.

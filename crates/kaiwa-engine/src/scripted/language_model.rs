@@ -103,6 +103,15 @@ impl LanguageModel for ScriptedLanguageModel {
                 "the prompt has {input_tokens} tokens, but the context window holds {context}"
             )));
         }
+        if prompt.max_tokens == Some(0) {
+            // The prompt is read ahead: no reply is given, and none is used up.
+            return Ok(LmUsage {
+                input_tokens,
+                cached_tokens: 0,
+                output_tokens: 0,
+                finish: Finish::Length,
+            });
+        }
         let (reply, cached_tokens) = self.begin(prompt);
         let mut pace = Pace::new(reply.and_then(Reply::fault), cancel);
         let limit = prompt.max_tokens.map_or(usize::MAX, |max| max as usize);

@@ -1,7 +1,7 @@
 //! Engines that play a script instead of thinking: `--engine scripted`.
 //!
-//! All four roles, without a model file: voice activity by loudness, transcripts and
-//! replies from a file, speech as one tone per word with exact timings. For trying the
+//! All roles, without a model file: voice activity by loudness, ends of turns, transcripts
+//! and replies from a file, speech as one tone per word with exact timings. For trying the
 //! server without models, for clients' tests, and for faults on demand. Nothing here is
 //! random; a delay is part of the behaviour that was asked for, and ends early when the
 //! job is cancelled.
@@ -19,6 +19,18 @@
 //! # Loudness (RMS of a 32 ms frame, full scale is 1.0) that counts as speech with
 //! # probability 0.5. The probability is rms² / (rms² + threshold²).
 //! threshold = 0.01
+//!
+//! # How sure it is, 0.0 to 1.0, that somebody who paused is done. One with `min-ms` or
+//! # `max-ms` answers when the turn up to now, the pause included, has such a length. The
+//! # others answer in order and then from the first one again. Without any, it is sure.
+//! [[turn]]
+//! complete = 0.2
+//! delay-ms = 40          # before the answer
+//!
+//! [[turn]]
+//! min-ms = 3000
+//! complete = 0.9
+//! fail-message = "the ear melted"   # fails with this instead
 //!
 //! # Transcripts. One with `min-ms` or `max-ms` answers any turn of such a length. The
 //! # others answer the remaining turns in order and then from the first one again. The
@@ -84,6 +96,7 @@
 //! fail-after = 1         # in words; `hang-after` as well
 //! ```
 
+mod end_of_turn;
 mod engines;
 mod language_model;
 mod pace;
@@ -92,6 +105,7 @@ mod synthesizer;
 mod transcriber;
 mod vad;
 
+pub use end_of_turn::ScriptedEndOfTurn;
 pub use engines::ScriptedEngines;
 pub use language_model::ScriptedLanguageModel;
 pub use script::{Script, ScriptError};

@@ -67,6 +67,8 @@ pub enum ScriptError {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Parts {
     pub(super) vad: Vad,
+    #[serde(rename = "turn")]
+    pub(super) turns: Vec<TurnEntry>,
     #[serde(rename = "transcript")]
     pub(super) transcripts: Vec<TranscriptEntry>,
     pub(super) model: Model,
@@ -86,6 +88,24 @@ pub(super) struct Vad {
 impl Default for Vad {
     fn default() -> Self {
         Self { threshold: 0.01 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct TurnEntry {
+    pub(super) complete: f32,
+    pub(super) min_ms: Option<u64>,
+    pub(super) max_ms: Option<u64>,
+    #[serde(default)]
+    pub(super) delay_ms: u64,
+    pub(super) fail_message: Option<String>,
+}
+
+impl TurnEntry {
+    /// Whether it answers by length instead of in order.
+    pub(super) fn is_matched(&self) -> bool {
+        self.min_ms.is_some() || self.max_ms.is_some()
     }
 }
 
@@ -269,6 +289,17 @@ impl Parts {
         if !(1..=1_000).contains(ms_per_char) {
             return refuse("[voice]", "ms-per-char", "expected 1 to 1000 ms");
         }
+        for (index, turn) in self.turns.iter().enumerate() {
+            let entry = format!("[[turn]] number {}", index + 1);
+            if !(0.0..=1.0).contains(&turn.complete) {
+                return refuse(&entry, "complete", "expected 0 to 1");
+            }
+            if let (Some(min), Some(max)) = (turn.min_ms, turn.max_ms)
+                && min > max
+            {
+                return refuse(&entry, "min-ms", "is greater than `max-ms`");
+            }
+        }
         for (index, transcript) in self.transcripts.iter().enumerate() {
             let entry = format!("[[transcript]] number {}", index + 1);
             if let (Some(min), Some(max)) = (transcript.min_ms, transcript.max_ms)
@@ -354,6 +385,8 @@ mod tests {
             .collect();
         let script = Script::parse(&text).unwrap();
         let parts = &script.0;
+        assert_eq!(parts.turns.len(), 2);
+        assert_eq!(parts.turns[1].min_ms, Some(3000));
         assert_eq!(parts.transcripts.len(), 3);
         assert_eq!(parts.replies.len(), 4);
         assert_eq!(parts.replies[0].tool_calls[0].arguments["city"], "Paris");
@@ -379,6 +412,14 @@ mod tests {
             ("[voice]\nnames = []\n", &["[voice]", "`names`"]),
             ("[voice]\nrate = 7\n", &["[voice]", "`rate`", "8000"]),
             ("[voice]\nms-per-char = 0\n", &["[voice]", "`ms-per-char`"]),
+            (
+                "[[turn]]\ncomplete = 1.1\n",
+                &["[[turn]] number 1", "`complete`", "0 to 1"],
+            ),
+            (
+                "[[turn]]\ncomplete = 1.0\n[[turn]]\ncomplete = 1.0\nmin-ms = 3\nmax-ms = 2\n",
+                &["[[turn]] number 2", "`min-ms`"],
+            ),
             (
                 "[[reply]]\n[[reply]]\ntext = \"a\"\ndeltas = [{ text = \"a\" }]\n",
                 &["[[reply]] number 2", "`deltas`"],

@@ -5,10 +5,9 @@ use rten_vecmath::Softmax;
 
 use super::{
     linear::{Dense, LayerNorm, gelu, strided},
-    mel::BANDS,
     weights::Weights,
 };
-use crate::{Cancel, ComputeBudget, EngineError};
+use crate::{Cancel, ComputeBudget, EngineError, mel::BANDS};
 
 /// Turns a log-mel spectrogram into one vector per 20 ms.
 pub(super) struct Encoder {

@@ -6,7 +6,6 @@ use super::{
     decoder::{Decoder, Heard},
     encoder::Encoder,
     greedy::Search,
-    mel::{BANDS, HOP, LogMel, MelFilters},
     tokenizer::{Tokenizer, Utf8Stream},
     vocabulary::Vocabulary,
     weights::Weights,
@@ -15,6 +14,7 @@ use super::{
 use crate::{
     Cancel, ComputeBudget, EngineError, EngineErrorKind, Flow, SttDelta, SttOptions, Transcriber,
     Transcript, TranscriptToken,
+    mel::{BANDS, HOP, LogMel, MelFilters},
 };
 
 /// A Whisper model in memory. One serves any number of conversations.

@@ -16,7 +16,6 @@ mod encoder;
 mod engine;
 mod greedy;
 mod linear;
-mod mel;
 mod tokenizer;
 mod vocabulary;
 mod weights;

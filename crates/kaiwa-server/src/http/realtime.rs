@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{
         Query, State, WebSocketUpgrade, rejection::QueryRejection,
         ws::rejection::WebSocketUpgradeRejection,
@@ -18,6 +19,7 @@ use crate::{
     auth,
     driver::{self, Opening},
     server::Shared,
+    wire::Wire,
 };
 
 /// The subprotocol of browsers, the only one that is ever selected: another element of
@@ -35,6 +37,7 @@ pub(super) async fn open(
     State(server): State<Arc<Shared>>,
     query: Result<Query<RealtimeQuery>, QueryRejection>,
     headers: HeaderMap,
+    wire: Option<Extension<Wire>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let bound = server.authorize_session(&headers)?;
@@ -71,11 +74,12 @@ pub(super) async fn open(
         upgrade.set_selected_protocol(HeaderValue::from_static(SUBPROTOCOL));
     }
     let limit = server.config.max_message_bytes;
+    let wire = wire.map(|Extension(wire)| wire);
     Ok(upgrade
         .max_message_size(limit)
         .max_frame_size(limit)
         .on_failed_upgrade(|error| tracing::debug!(%error, "an upgrade failed"))
-        .on_upgrade(move |socket| driver::run(socket, seat, opened)))
+        .on_upgrade(move |socket| driver::run(socket, wire, seat, opened)))
 }
 
 /// The dialect a handshake asks for.

@@ -4,6 +4,7 @@ mod chats;
 mod detector;
 mod pool;
 mod request;
+mod tools;
 mod work;
 
 use std::{
@@ -12,10 +13,11 @@ use std::{
 };
 
 use kaiwa_engine::{Cancel, SttOptions, VoiceSpec};
-use kaiwa_session::{EngineCommand, JobId};
+use kaiwa_session::{EngineCommand, Generate, JobId};
+use kaiwa_tools::Servers;
 use tokio::sync::{mpsc, watch};
 
-use self::{pool::Lane, work::Job};
+use self::{pool::Lane, tools::Tools, work::Job};
 use crate::engines::Engines;
 
 pub(crate) use self::{chats::Chats, pool::Pool, request::RequestJobs, work::JobResult};
@@ -29,19 +31,18 @@ const MAX_FRAMES_WAITING: usize = 128;
 /// Results of one kind that may wait for the session. A worker that has more to say waits.
 const MAX_RESULTS_WAITING: usize = 16;
 
-/// Pieces of speech that may be ordered but not done before the language model has to
-/// wait: text written far ahead of the voice is lost when the user interrupts, and takes
-/// the time the voice needs.
-const MAX_SPEAKING: usize = 8;
-
 /// Transcriptions and answers a session may have on its lanes before its client's events are
-/// left unread: each holds its audio (15 MiB of an append become 20 MiB) or its prompt. Speech
-/// does not count, because the texts it is made of are held back instead, and a long answer
-/// must not keep the client from interrupting it.
+/// left unread: each holds its audio or its prompt. Speech does not count, because the texts it
+/// is made of are held back instead, and a long answer must not keep the client from
+/// interrupting it.
 const MAX_ORDERED: usize = 64;
 
+/// Samples (4 bytes each: 64 MiB, 17 minutes of audio) that may wait to be transcribed before
+/// the client's events are left unread. One turn more may come, of ten minutes at most.
+const MAX_ORDERED_SAMPLES: usize = 16 << 20;
+
 /// Lanes a session occupies on the pool at most: one for each kind of inference.
-pub(crate) const LANES: usize = 3;
+pub(crate) const LANES: usize = 4;
 
 /// A session's hold on the engines. Dropping it cancels what is under way and ends the
 /// language model's memory of the conversation.
@@ -51,23 +52,31 @@ pub(crate) struct Jobs {
     seed: u32,
     span: tracing::Span,
     transcribing: Lane,
+    judging: Lane,
     generating: Lane,
     speaking: Lane,
-    under_way: HashMap<JobId, UnderWay>,
+    under_way: HashMap<JobId, Cancel>,
     /// Transcriptions and answers that are on their lanes, cancelled ones included.
-    ordered: watch::Sender<usize>,
+    ordered: watch::Sender<Load>,
     frames: Option<mpsc::Sender<detector::Frame>>,
     frames_waiting: usize,
+    tools: Tools,
     senders: Senders,
 }
 
-struct UnderWay {
-    cancel: Cancel,
-    speaks: bool,
+/// Work that is on a session's lanes.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    tasks: usize,
+    /// Samples of the audio they hold.
+    samples: usize,
 }
 
 /// Counts a transcription or an answer until its lane is done with it.
-struct Ordered(watch::Sender<usize>);
+struct Ordered {
+    load: watch::Sender<Load>,
+    samples: usize,
+}
 
 struct Senders {
     voice: mpsc::Sender<JobResult>,
@@ -86,6 +95,8 @@ pub(crate) struct Results {
     pub(crate) texts: LaneResults,
     /// From the synthesizer.
     pub(crate) speech: LaneResults,
+    /// From MCP servers.
+    pub(crate) tools: LaneResults,
 }
 
 /// Results of a lane.
@@ -110,6 +121,7 @@ impl Jobs {
     /// the language model.
     pub(crate) fn new(
         engines: Engines,
+        servers: Servers,
         pool: &Pool,
         conversation: u64,
         seed: u32,
@@ -120,16 +132,19 @@ impl Jobs {
         let (transcripts, transcript_results) = mpsc::channel(MAX_RESULTS_WAITING);
         let (texts, text_results) = mpsc::channel(MAX_RESULTS_WAITING);
         let (speech, speech_results) = mpsc::channel(MAX_RESULTS_WAITING);
+        let (tools, tool_results) = mpsc::channel(MAX_RESULTS_WAITING);
         let jobs = Self {
             engines,
             conversation,
             seed,
+            tools: Tools::new(servers, tools, span.clone()),
             span,
             transcribing: pool.lane(),
+            judging: pool.lane(),
             generating: pool.lane(),
             speaking: pool.lane(),
             under_way: HashMap::new(),
-            ordered: watch::Sender::new(0),
+            ordered: watch::Sender::default(),
             frames: None,
             frames_waiting: 0,
             senders: Senders {
@@ -144,6 +159,7 @@ impl Jobs {
             transcripts: LaneResults::new(transcript_results),
             texts: LaneResults::new(text_results),
             speech: LaneResults::new(speech_results),
+            tools: LaneResults::new(tool_results),
         };
         (jobs, results)
     }
@@ -157,33 +173,44 @@ impl Jobs {
                 language,
                 prompt,
             } => {
-                let job = self.job(id, self.senders.transcripts.clone(), false);
+                let job = self.job(id, self.senders.transcripts.clone());
                 let engine = Arc::clone(&self.engines.transcriber);
                 let options = SttOptions { language, prompt };
-                let ordered = Ordered::new(&self.ordered);
+                let ordered = Ordered::new(&self.ordered, audio.len());
                 self.transcribing.push(Box::new(move || {
                     job.transcribe(&*engine, &audio, &options);
                     drop(ordered);
                 }));
             }
-            EngineCommand::Generate(generate) => {
-                let job = self.job(id, self.senders.texts.clone(), false);
-                let engine = Arc::clone(&self.engines.language_model);
-                let prompt = work::prompt(self.conversation, self.seed, generate);
-                let ordered = Ordered::new(&self.ordered);
-                self.generating.push(Box::new(move || {
-                    job.generate(&*engine, &prompt);
-                    drop(ordered);
-                }));
+            EngineCommand::JudgeTurn { audio } => {
+                let job = self.job(id, self.senders.transcripts.clone());
+                let engine = self.engines.end_of_turn.clone();
+                self.judging
+                    .push(Box::new(move || job.judge(engine.as_deref(), &audio)));
             }
+            EngineCommand::Prime(generate) => {
+                // No token at most: engines read the prompt, and write nothing.
+                let generate = Generate {
+                    max_tokens: Some(0),
+                    ..generate
+                };
+                self.generate(id, generate);
+            }
+            EngineCommand::Generate(generate) => self.generate(id, generate),
             EngineCommand::Speak { text, voice, speed } => {
-                let job = self.job(id, self.senders.speech.clone(), true);
+                let job = self.job(id, self.senders.speech.clone());
                 let engine = Arc::clone(&self.engines.synthesizer);
                 let voice = VoiceSpec { name: voice, speed };
                 self.speaking.push(Box::new(move || {
                     job.speak(&*engine, &text, &voice);
                 }));
             }
+            EngineCommand::ListTools(server) => self.tools.list(id, server),
+            EngineCommand::CallTool {
+                server,
+                name,
+                arguments,
+            } => self.tools.call(id, server, name, arguments),
         }
         Ok(())
     }
@@ -191,13 +218,15 @@ impl Jobs {
     /// Asks a job to stop. What it still says is dropped by the session.
     pub(crate) fn cancel(&mut self, id: JobId) {
         if let Some(job) = self.under_way.remove(&id) {
-            job.cancel.cancel();
+            job.cancel();
         }
+        self.tools.cancel(id);
     }
 
     /// Notes that a job has ended.
     pub(crate) fn ended(&mut self, id: JobId) {
         self.under_way.remove(&id);
+        self.tools.ended(id);
     }
 
     /// Notes that the detector has judged a frame.
@@ -210,17 +239,17 @@ impl Jobs {
         self.frames_waiting
     }
 
-    /// Whether the voice is so far behind that the language model has to wait.
-    pub(crate) fn voice_is_behind(&self) -> bool {
-        self.under_way.values().filter(|job| job.speaks).count() >= MAX_SPEAKING
-    }
-
     /// Whether so much is ordered that the client's events are to be left unread.
     ///
     /// This passes whether or not the client says anything: lanes work through what they
     /// have, and what they say is heard as long as the client takes what it is sent.
     pub(crate) fn is_overloaded(&self) -> bool {
-        *self.ordered.borrow() >= MAX_ORDERED
+        self.ordered.borrow().is_too_much()
+    }
+
+    /// Whether nobody else is computing: then there is time for work that may be in vain.
+    pub(crate) fn has_time(&self) -> bool {
+        self.generating.busy_threads() <= self.under_way.len()
     }
 
     /// Completes when it is no longer overloaded. Cancel safe.
@@ -228,25 +257,30 @@ impl Jobs {
         let mut ordered = self.ordered.subscribe();
         async move {
             // An error would mean that the session is gone.
-            let _ = ordered.wait_for(|ordered| *ordered < MAX_ORDERED).await;
+            let _ = ordered.wait_for(|load| !load.is_too_much()).await;
         }
     }
 
-    fn job(&mut self, id: JobId, results: mpsc::Sender<JobResult>, speaks: bool) -> Job {
+    fn job(&mut self, id: JobId, results: mpsc::Sender<JobResult>) -> Job {
         let cancel = Cancel::new();
-        self.under_way.insert(
-            id,
-            UnderWay {
-                cancel: cancel.clone(),
-                speaks,
-            },
-        );
+        self.under_way.insert(id, cancel.clone());
         Job {
             id,
             cancel,
             results,
             span: self.span.clone(),
         }
+    }
+
+    fn generate(&mut self, id: JobId, generate: Generate) {
+        let job = self.job(id, self.senders.texts.clone());
+        let engine = Arc::clone(&self.engines.language_model);
+        let prompt = work::prompt(self.conversation, self.seed, generate);
+        let ordered = Ordered::new(&self.ordered, 0);
+        self.generating.push(Box::new(move || {
+            job.generate(&*engine, &prompt);
+            drop(ordered);
+        }));
     }
 
     fn detect(&mut self, stream: JobId, frame: Vec<f32>) -> Result<(), StartError> {
@@ -271,16 +305,31 @@ impl Jobs {
     }
 }
 
+impl Load {
+    fn is_too_much(self) -> bool {
+        self.tasks >= MAX_ORDERED || self.samples >= MAX_ORDERED_SAMPLES
+    }
+}
+
 impl Ordered {
-    fn new(count: &watch::Sender<usize>) -> Self {
-        count.send_modify(|ordered| *ordered += 1);
-        Self(count.clone())
+    fn new(load: &watch::Sender<Load>, samples: usize) -> Self {
+        load.send_modify(|load| {
+            load.tasks += 1;
+            load.samples += samples;
+        });
+        Self {
+            load: load.clone(),
+            samples,
+        }
     }
 }
 
 impl Drop for Ordered {
     fn drop(&mut self) {
-        self.0.send_modify(|ordered| *ordered -= 1);
+        self.load.send_modify(|load| {
+            load.tasks -= 1;
+            load.samples -= self.samples;
+        });
     }
 }
 
@@ -288,7 +337,12 @@ impl Results {
     /// Drops what a cancelled job has said. Its worker may be waiting for room; without
     /// this it would wait, and keep its lane, for as long as results are held back.
     pub(crate) fn purge(&mut self, id: JobId) {
-        for lane in [&mut self.transcripts, &mut self.texts, &mut self.speech] {
+        for lane in [
+            &mut self.transcripts,
+            &mut self.texts,
+            &mut self.speech,
+            &mut self.tools,
+        ] {
             lane.purge(id);
         }
     }
@@ -326,7 +380,7 @@ impl LaneResults {
 impl Drop for Jobs {
     fn drop(&mut self) {
         for job in self.under_way.values() {
-            job.cancel.cancel();
+            job.cancel();
         }
         // Behind the generation under way, which keeps its cache locked.
         let engine = Arc::clone(&self.engines.language_model);

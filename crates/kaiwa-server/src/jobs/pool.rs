@@ -155,6 +155,12 @@ struct LaneState {
 }
 
 impl Lane {
+    /// Threads of the pool that have work, for this lane or another.
+    pub(crate) fn busy_threads(&self) -> usize {
+        let state = self.pool.state();
+        state.threads - state.idle
+    }
+
     /// Appends a task.
     pub(crate) fn push(&self, task: Task) {
         let mut state = self.inner.state();

@@ -6,8 +6,8 @@ use std::{
 };
 
 use kaiwa_engine::{
-    Cancel, EngineError, EngineErrorKind, Finish, Flow, LanguageModel, LmDelta, Message, Prompt,
-    Role, Sampling, SttOptions, Synthesizer, ToolCall, ToolChoice, ToolSpec, Transcriber,
+    Cancel, EndOfTurn, EngineError, EngineErrorKind, Finish, Flow, LanguageModel, LmDelta, Message,
+    Prompt, Role, Sampling, SttOptions, Synthesizer, ToolCall, ToolChoice, ToolSpec, Transcriber,
     VoiceSpec,
 };
 use kaiwa_session::{
@@ -43,6 +43,18 @@ impl Job {
                     .map(|token| (token.text, token.logprob))
                     .collect(),
             })
+        });
+    }
+
+    pub(crate) fn judge(self, engine: Option<&dyn EndOfTurn>, audio: &[f32]) {
+        self.run("the turn detector", |job| match engine {
+            Some(engine) => Ok(EngineEvent::TurnJudged {
+                probability: engine.judge(audio, &job.cancel)?,
+            }),
+            None => Err(EngineError::new(
+                EngineErrorKind::Unsupported,
+                "no engine judges turns here",
+            )),
         });
     }
 

@@ -39,6 +39,7 @@ impl Fakes {
     pub(crate) fn engines(self: &Arc<Self>) -> Engines {
         Engines {
             voice_activity: Arc::new(|| Ok(Box::new(Loudness))),
+            end_of_turn: None,
             transcriber: Arc::new(Ears),
             language_model: Arc::new(Mind(Arc::clone(self))),
             synthesizer: Arc::new(Tone),
@@ -93,6 +94,9 @@ impl LanguageModel for Mind {
         cancel: &Cancel,
         sink: &mut dyn FnMut(LmDelta<'_>) -> Flow,
     ) -> Result<LmUsage, EngineError> {
+        if prompt.max_tokens == Some(0) {
+            return Ok(usage(Finish::Length));
+        }
         self.0
             .conversations
             .lock()

@@ -5,6 +5,7 @@
 
 pub(crate) mod engines;
 pub(crate) mod http;
+pub(crate) mod mcp;
 
 use std::{net::SocketAddr, time::Duration};
 

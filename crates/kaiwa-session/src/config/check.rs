@@ -7,8 +7,11 @@ use kaiwa_protocol::{
 };
 
 use super::voice_name;
-use crate::refusal::{
-    Refusal, invalid, missing_parameter, not_one_of, out_of_range, too_long, unknown_parameter,
+use crate::{
+    mcp,
+    refusal::{
+        Refusal, invalid, missing_parameter, not_one_of, out_of_range, too_long, unknown_parameter,
+    },
 };
 
 /// Most tokens that a client may allow a response.
@@ -107,7 +110,8 @@ pub(crate) fn check_tools(parent: &str, tools: Option<&[Tool]>) -> Result<(), Re
                     Tool::KNOWN,
                 ));
             }
-            Tool::Function(_) | Tool::Mcp(_) => {}
+            Tool::Function(_) => {}
+            Tool::Mcp(tool) => mcp::check(&format!("{parent}.tools[{index}]"), tool)?,
         }
     }
     Ok(())

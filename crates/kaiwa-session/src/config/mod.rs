@@ -17,6 +17,7 @@ pub(crate) use self::check::{
 use crate::{
     Millis, SessionOptions,
     event_size::{self, MAX_SHOWN_BYTES},
+    mcp::{self, Servers},
     refusal::{self, Refusal},
     vad::TurnParameters,
 };
@@ -52,13 +53,16 @@ pub(crate) enum Purpose {
 }
 
 /// How turns are taken.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TurnTaking {
     pub(crate) parameters: TurnParameters,
     pub(crate) prefix_ms: Millis,
     pub(crate) idle_timeout_ms: Option<Millis>,
     pub(crate) create_response: bool,
     pub(crate) interrupt_response: bool,
+    /// How soon a turn is taken to be over that is judged by its sound and its words; `None`
+    /// where its silence alone decides.
+    pub(crate) eagerness: Option<Eagerness>,
 }
 
 impl Config {
@@ -135,15 +139,16 @@ impl Config {
                 ));
             }
         }
-        config.updated(requested, None)
+        config.updated(requested, None, &Servers::default())
     }
 
     /// The configuration after an update, or why all of it is refused. No voice but the one
-    /// that was heard may be chosen any more.
+    /// that was heard may be chosen any more. `servers` are those declared before.
     pub(crate) fn updated(
         &self,
         update: WireSession,
         heard_voice: Option<&Voice>,
+        servers: &Servers,
     ) -> Result<Self, Refusal> {
         let update = match (self.purpose, update) {
             (Purpose::Conversation, WireSession::Realtime(update)) => *update,
@@ -164,7 +169,7 @@ impl Config {
                 return Err(refusal::not_one_of("session.type", &unknown.kind, &[own]));
             }
         };
-        self.merged(update, heard_voice)
+        self.merged(update, heard_voice, servers)
     }
 
     /// Only keys that are present change something. The update reaches through `audio`,
@@ -173,10 +178,14 @@ impl Config {
     /// that name another one are left in peace.
     fn merged(
         &self,
-        update: RealtimeSession,
+        mut update: RealtimeSession,
         heard_voice: Option<&Voice>,
+        servers: &Servers,
     ) -> Result<Self, Refusal> {
         check::check_session(&update, &self.voices)?;
+        if let Some(tools) = update.tools.value_mut() {
+            mcp::resolve("session", tools, servers)?;
+        }
         let mut new = self.clone();
         let session = &mut new.session;
 
@@ -231,10 +240,16 @@ impl Config {
         Ok(new)
     }
 
-    /// The whole configuration, as the client is shown it.
+    /// The whole configuration, as the client is shown it: without secrets.
     pub(crate) fn shown(&self) -> WireSession {
         match self.purpose {
-            Purpose::Conversation => self.session.clone().into(),
+            Purpose::Conversation => {
+                let mut session = self.session.clone();
+                if let Some(tools) = session.tools.value_mut() {
+                    mcp::without_secrets(tools);
+                }
+                session.into()
+            }
             Purpose::Transcription => transcription::shown(&self.session),
         }
     }
@@ -307,40 +322,41 @@ impl Config {
     }
 
     /// How turns are taken; `None` leaves them to the client.
-    ///
-    /// `semantic_vad` is `server_vad` for now, with a silence that depends on the eagerness:
-    /// nothing judges yet whether a sentence is finished.
     pub(crate) fn turn_taking(&self) -> Option<TurnTaking> {
         let detection = self.input()?.turn_detection.value()?;
         let responds = self.purpose == Purpose::Conversation;
-        let (threshold, prefix_ms, silence_ms, idle_timeout_ms) = match detection {
-            TurnDetection::ServerVad(vad) => (
-                vad.threshold.as_ref().into_value().map(|n| n.get()),
-                vad.prefix_padding_ms.copied(),
-                vad.silence_duration_ms.copied(),
-                vad.idle_timeout_ms.copied(),
-            ),
-            TurnDetection::SemanticVad(vad) => {
-                let silence = match vad.eagerness.value() {
-                    Some(Eagerness::Low) => 1500,
-                    Some(Eagerness::High) => 500,
-                    _ => 800,
-                };
-                (None, None, Some(silence), None)
-            }
-            TurnDetection::Unknown(_) => (None, None, None, None),
-        };
-        Some(TurnTaking {
+        let mut taking = TurnTaking {
             parameters: TurnParameters {
-                // The range of a threshold is checked: nothing is lost in an `f32` but digits.
-                threshold: threshold.unwrap_or(DEFAULT_THRESHOLD) as f32,
-                silence_ms: silence_ms.unwrap_or(self.silence_ms),
+                threshold: DEFAULT_THRESHOLD as f32,
+                silence_ms: self.silence_ms,
+                pause_ms: None,
             },
-            prefix_ms: prefix_ms.unwrap_or(DEFAULT_PREFIX_MS).min(MAX_PREFIX_MS),
-            idle_timeout_ms,
+            prefix_ms: DEFAULT_PREFIX_MS,
+            idle_timeout_ms: None,
             create_response: responds && detection.creates_response(),
             interrupt_response: responds && detection.interrupts_response(),
-        })
+            eagerness: None,
+        };
+        match detection {
+            TurnDetection::ServerVad(vad) => {
+                if let Some(threshold) = vad.threshold.value() {
+                    // Its range is checked: nothing is lost in an `f32` but digits.
+                    taking.parameters.threshold = threshold.get() as f32;
+                }
+                if let Some(silence_ms) = vad.silence_duration_ms.copied() {
+                    taking.parameters.silence_ms = silence_ms;
+                }
+                if let Some(prefix_ms) = vad.prefix_padding_ms.copied() {
+                    taking.prefix_ms = prefix_ms.min(MAX_PREFIX_MS);
+                }
+                taking.idle_timeout_ms = vad.idle_timeout_ms.copied();
+            }
+            TurnDetection::SemanticVad(vad) => {
+                taking.eagerness = Some(vad.eagerness.cloned().unwrap_or(Eagerness::Auto));
+            }
+            TurnDetection::Unknown(_) => {}
+        }
+        Some(taking)
     }
 
     fn input(&self) -> Option<&AudioInput> {

@@ -24,7 +24,9 @@ fn update(json: &str) -> Session {
 }
 
 fn refused(json: &str) -> (String, String) {
-    let error = config().updated(update(json), None).expect_err(json);
+    let error = config()
+        .updated(update(json), None, &Servers::default())
+        .expect_err(json);
     (
         error.code.unwrap_or_default(),
         error.param.unwrap_or_default(),
@@ -78,6 +80,7 @@ fn only_what_is_named_changes() {
                 {"type":"server_vad","silence_duration_ms":320}}}}"#,
             ),
             None,
+            &Servers::default(),
         )
         .expect("accepted");
     assert_eq!(after.output(), before.output());
@@ -97,6 +100,7 @@ fn null_switches_off_and_the_empty_string_clears() {
                 "audio":{"input":{"turn_detection":null,"transcription":null}}}"#,
             ),
             None,
+            &Servers::default(),
         )
         .expect("accepted");
     assert_eq!(after.turn_taking(), None);
@@ -106,7 +110,11 @@ fn null_switches_off_and_the_empty_string_clears() {
 #[test]
 fn the_model_of_the_connection_stays() {
     let after = config()
-        .updated(update(r#"{"type":"realtime","model":"other"}"#), None)
+        .updated(
+            update(r#"{"type":"realtime","model":"other"}"#),
+            None,
+            &Servers::default(),
+        )
         .expect("accepted");
     assert_eq!(after, config());
 }
@@ -252,24 +260,39 @@ fn the_voice_is_locked_once_heard_but_may_be_repeated() {
     let other = r#"{"type":"realtime","audio":{"output":{"voice":"marin"}}}"#;
     let same = r#"{"type":"realtime","audio":{"output":{"voice":"alloy"}}}"#;
     let heard = Voice::from("alloy");
-    assert!(config().updated(update(other), None).is_ok());
-    assert!(config().updated(update(same), Some(&heard)).is_ok());
-    let refused = config().updated(update(other), Some(&heard));
+    assert!(
+        config()
+            .updated(update(other), None, &Servers::default())
+            .is_ok()
+    );
+    assert!(
+        config()
+            .updated(update(same), Some(&heard), &Servers::default())
+            .is_ok()
+    );
+    let refused = config().updated(update(other), Some(&heard), &Servers::default());
     let error = refused.expect_err("locked");
     assert_eq!(error.code.as_deref(), Some(codes::CANNOT_UPDATE_VOICE));
 }
 
 #[test]
-fn eagerness_decides_how_long_semantic_vad_waits() {
-    let silence = |eagerness: &str| {
+fn semantic_vad_has_an_eagerness_and_server_vad_has_none() {
+    let eagerness = |detection: &str| {
         let json = format!(
-            r#"{{"type":"realtime","audio":{{"input":{{"turn_detection":
-            {{"type":"semantic_vad","eagerness":"{eagerness}"}}}}}}}}"#
+            r#"{{"type":"realtime","audio":{{"input":{{"turn_detection":{detection}}}}}}}"#
         );
-        let config = config().updated(update(&json), None).expect("accepted");
-        config.turn_taking().expect("on").parameters.silence_ms
+        let config = config()
+            .updated(update(&json), None, &Servers::default())
+            .expect("accepted");
+        config.turn_taking().expect("turns are detected").eagerness
     };
-    assert!(silence("high") < silence("auto"));
-    assert_eq!(silence("auto"), silence("medium"));
-    assert!(silence("medium") < silence("low"));
+    assert_eq!(
+        eagerness(r#"{"type":"semantic_vad"}"#),
+        Some(Eagerness::Auto)
+    );
+    assert_eq!(
+        eagerness(r#"{"type":"semantic_vad","eagerness":"low"}"#),
+        Some(Eagerness::Low)
+    );
+    assert_eq!(eagerness(r#"{"type":"server_vad"}"#), None);
 }

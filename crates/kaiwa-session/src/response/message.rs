@@ -24,6 +24,10 @@ use crate::{
 /// spoken in vain when the listener interrupts.
 const MAX_SPEAKING: usize = 2;
 
+/// Clauses that may wait to be given to the voice before the language model is to wait: text
+/// written far ahead is lost when the user interrupts, and takes the time the voice needs.
+const MAX_WAITING: usize = 4;
+
 /// A message that is being written and spoken.
 #[derive(Debug)]
 pub(crate) struct MessagePart {
@@ -67,6 +71,28 @@ struct Piece {
     pcm: Vec<f32>,
     rate: u32,
     words: Vec<Word>,
+}
+
+impl VoicePart {
+    /// Gives clauses to the voice, as many as it may have at once.
+    fn order(&mut self, response_id: &str, settings: &Settings, outbox: &mut Outbox) {
+        while self.speaking.len() < MAX_SPEAKING
+            && let Some(clause) = self.clauses.pop_front()
+        {
+            let command = EngineCommand::Speak {
+                text: clause.text.clone(),
+                voice: settings.voice().to_owned(),
+                speed: settings.speed,
+            };
+            let owner = JobOwner::Response(response_id.to_owned());
+            self.speaking.push_back(Speaking {
+                job: outbox.run(owner, command),
+                clause: Some(clause),
+                pieces: VecDeque::new(),
+                spoken: false,
+            });
+        }
+    }
 }
 
 impl Speaking {
@@ -146,22 +172,7 @@ impl MessagePart {
         };
         let before = voice.encoder.sent_ms();
         loop {
-            while voice.speaking.len() < MAX_SPEAKING
-                && let Some(clause) = voice.clauses.pop_front()
-            {
-                let command = EngineCommand::Speak {
-                    text: clause.text.clone(),
-                    voice: frame.settings.voice().to_owned(),
-                    speed: frame.settings.speed,
-                };
-                let owner = JobOwner::Response(frame.response_id.to_owned());
-                voice.speaking.push_back(Speaking {
-                    job: frame.outbox.run(owner, command),
-                    clause: Some(clause),
-                    pieces: VecDeque::new(),
-                    spoken: false,
-                });
-            }
+            voice.order(frame.response_id, frame.settings, frame.outbox);
             let Some(speaking) = voice.speaking.front_mut() else {
                 break;
             };
@@ -190,6 +201,26 @@ impl MessagePart {
         sent_ms
     }
 
+    /// Whether more is written than can be spoken soon.
+    pub(super) fn is_ahead_of_voice(&self) -> bool {
+        let waiting = self.voice.as_ref().map_or(0, |voice| voice.clauses.len());
+        waiting >= MAX_WAITING
+    }
+
+    /// Has the beginning spoken, and sends nothing.
+    pub(super) fn prepare(&mut self, response_id: &str, settings: &Settings, outbox: &mut Outbox) {
+        if let Some(voice) = &mut self.voice {
+            voice.order(response_id, settings, outbox);
+        }
+    }
+
+    /// Drops a message of which nothing was sent.
+    pub(super) fn abandon(self, outbox: &mut Outbox) {
+        for speaking in self.voice.into_iter().flat_map(|voice| voice.speaking) {
+            outbox.cancel(speaking.job);
+        }
+    }
+
     /// Whether all of it was sent.
     pub(super) fn is_finished(&self) -> bool {
         self.complete
@@ -205,15 +236,20 @@ impl MessagePart {
         self.close(frame, status, heard)
     }
 
-    /// The response ends before the message is done: at most `played_ms` of it were heard.
-    /// A message that the client was never told of disappears.
-    pub(super) fn cut_off(mut self, frame: &mut Frame<'_>, played_ms: Millis) -> Option<Item> {
+    /// The response ends before the message is done: the last `unheard_ms` of what was sent
+    /// were not heard. Takes from it what this message has of them. A message that the client
+    /// was never told of disappears.
+    pub(super) fn cut_off(
+        mut self,
+        frame: &mut Frame<'_>,
+        unheard_ms: &mut Millis,
+    ) -> Option<Item> {
         let mut heard = self.text.len();
         if let Some(voice) = &mut self.voice {
             for speaking in voice.speaking.drain(..) {
                 frame.outbox.cancel(speaking.job);
             }
-            heard = voice.ledger.heard(played_ms.min(voice.ledger.ms()));
+            heard = voice.ledger.heard_but(unheard_ms);
         }
         self.announced
             .then(|| self.close(frame, ItemStatus::Incomplete, heard))

@@ -3,6 +3,7 @@
 mod call;
 mod message;
 mod settings;
+mod tool_call;
 mod usage;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -12,12 +13,18 @@ use kaiwa_protocol::{
     ResponseDone, ResponseStatus, StatusDetails, StatusError, StatusReason,
 };
 
-use self::{call::CallPart, message::MessagePart, usage::Written};
-pub(crate) use self::{settings::Settings, usage::PromptSize};
+use self::{
+    call::CallPart,
+    message::MessagePart,
+    tool_call::{ApprovalPart, ToolCallPart},
+    usage::Written,
+};
+pub(crate) use self::{settings::Settings, tool_call::ApprovedCall, usage::PromptSize};
 use crate::{
     Millis,
     conversation::{Conversation, Entry, Place},
     engine::{EngineEvent, JobId},
+    mcp::{Offer, Servers},
     outbox::Outbox,
 };
 
@@ -35,16 +42,24 @@ pub(crate) struct Response {
     pub(crate) context: BTreeSet<String>,
     /// Something the model is told for this response alone, after the context.
     pub(crate) nudge: Option<String>,
+    /// MCP servers without whose tools it is not to be written.
+    pub(crate) awaited_servers: Vec<String>,
     /// The job that writes it; `None` while transcripts are missing, and when it is written.
     pub(crate) writing: Option<JobId>,
     /// What the language model counted, once it is done.
     written: Option<Written>,
     /// How long the prompt is that was given to the language model.
     pub(crate) prompt: PromptSize,
+    /// What the language model was offered.
+    offer: Offer,
     /// Pieces that the language model has written: about as many as tokens.
     pieces: u64,
     /// Calls that the language model has begun.
     calls: u32,
+    /// Whether nothing of it is sent yet: the turn that it answers may not be over.
+    pub(crate) held: bool,
+    /// Calls that the client is to be asked about, not taken yet.
+    requests: Vec<ApprovedCall>,
     /// Items that are not finished; the first one is sent, the others wait for it.
     parts: VecDeque<Part>,
     /// Items that are finished.
@@ -53,8 +68,8 @@ pub(crate) struct Response {
     items: u32,
     /// Audio that was sent.
     audio_ms: Millis,
-    /// When the first audio was sent.
-    first_audio_at: Option<Millis>,
+    /// When the listener will have heard all that was sent, playing it as it comes.
+    playback_end: Option<Millis>,
 }
 
 /// How a response ends.
@@ -74,6 +89,38 @@ pub(crate) enum Ending {
 enum Part {
     Message(Box<MessagePart>),
     Call(CallPart),
+    ToolCall(Box<ToolCallPart>),
+    Approval(Box<ApprovalPart>),
+}
+
+impl Part {
+    fn item_id(&self) -> &str {
+        match self {
+            Self::Message(part) => &part.item_id,
+            Self::Call(part) => &part.item_id,
+            Self::ToolCall(part) => &part.item_id,
+            Self::Approval(part) => &part.item_id,
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::Message(part) => part.is_finished(),
+            Self::Call(part) => part.complete,
+            Self::ToolCall(part) => part.is_finished(),
+            Self::Approval(part) => part.complete,
+        }
+    }
+
+    /// The arguments that are being written, if it is a call.
+    fn arguments_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Message(_) => None,
+            Self::Call(part) => Some(&mut part.arguments),
+            Self::ToolCall(part) => Some(&mut part.arguments),
+            Self::Approval(part) => Some(&mut part.arguments),
+        }
+    }
 }
 
 impl Ending {
@@ -104,17 +151,41 @@ impl Response {
             input: None,
             context: BTreeSet::new(),
             nudge: None,
+            awaited_servers: Vec::new(),
             writing: None,
             written: None,
             prompt: PromptSize::default(),
+            offer: Offer::default(),
             pieces: 0,
             calls: 0,
+            held: false,
+            requests: Vec::new(),
             parts: VecDeque::new(),
             output: Vec::new(),
             items: 0,
             audio_ms: 0,
-            first_audio_at: None,
+            playback_end: None,
         }
+    }
+
+    /// A response of calls which the client has approved; with none the language model goes on
+    /// from the client's denial.
+    pub(crate) fn approved(
+        id: String,
+        settings: Settings,
+        calls: impl IntoIterator<Item = ApprovedCall>,
+        outbox: &mut Outbox,
+    ) -> Self {
+        let mut response = Self::new(id, settings);
+        for call in calls {
+            let part = ToolCallPart::approved(outbox.ids.tool_call(), response.items, call);
+            response.items += 1;
+            response.parts.push_back(Part::ToolCall(Box::new(part)));
+        }
+        if response.items > 0 {
+            response.written = Some(Written::default());
+        }
+        response
     }
 
     /// `response.created`.
@@ -125,7 +196,7 @@ impl Response {
         }
     }
 
-    /// Whether transcripts are still awaited.
+    /// Whether it is to be written, and is not.
     pub(crate) fn is_waiting(&self) -> bool {
         self.writing.is_none() && self.written.is_none()
     }
@@ -135,24 +206,44 @@ impl Response {
         self.items > 0
     }
 
+    /// What the language model may use. It is remembered, for the calls it makes.
+    pub(crate) fn offer(&mut self, servers: &Servers) -> Offer {
+        let settings = &self.settings;
+        // Nobody could answer for a response that is no part of the conversation.
+        let can_ask = settings.in_conversation;
+        let choice = settings.tool_choice.value();
+        self.offer = Offer::new(&settings.tools, choice, servers, can_ask);
+        self.offer.clone()
+    }
+
+    /// The calls that the client is asked about, each given once.
+    pub(crate) fn take_requests(&mut self) -> Vec<ApprovedCall> {
+        std::mem::take(&mut self.requests)
+    }
+
     /// When the listener will have heard all that was sent, if it is played at once.
     pub(crate) fn playback_end(&self) -> Option<Millis> {
-        self.first_audio_at.map(|at| at + self.audio_ms)
+        self.playback_end
+    }
+
+    /// Whether more is written than can be spoken soon.
+    pub(crate) fn is_ahead_of_voice(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Message(message) => message.is_ahead_of_voice(),
+            _ => false,
+        })
     }
 
     /// Whether an item with this id is being made.
     pub(crate) fn makes(&self, item_id: &str) -> bool {
-        self.parts.iter().any(|part| match part {
-            Part::Message(message) => message.item_id == item_id,
-            Part::Call(call) => call.item_id == item_id,
-        })
+        self.parts.iter().any(|part| part.item_id() == item_id)
     }
 
     /// The message with this id, if it is being made.
     pub(crate) fn message_mut(&mut self, item_id: &str) -> Option<&mut MessagePart> {
         self.parts.iter_mut().find_map(|part| match part {
             Part::Message(message) if message.item_id == item_id => Some(&mut **message),
-            Part::Message(_) | Part::Call(_) => None,
+            _ => None,
         })
     }
 
@@ -167,6 +258,12 @@ impl Response {
         now: Millis,
     ) -> Option<Ending> {
         match event {
+            // Only who writes it may say what is written.
+            EngineEvent::Text { .. }
+            | EngineEvent::CallStart { .. }
+            | EngineEvent::CallArguments { .. }
+            | EngineEvent::Generated { .. }
+                if self.writing != Some(job) => {}
             EngineEvent::Text { text } => {
                 self.pieces += 1;
                 self.write(&text, outbox);
@@ -182,16 +279,14 @@ impl Response {
                 self.pieces += 1;
                 self.calls += 1;
                 self.complete_last();
-                let call_id = outbox.call_id(&call_id);
-                let item_id = outbox.ids.item();
-                let call = CallPart::new(item_id, self.items, call_id, name);
+                let call = self.call(&call_id, name, outbox);
                 self.items += 1;
-                self.parts.push_back(Part::Call(call));
+                self.parts.push_back(call);
             }
             EngineEvent::CallArguments { text } => {
                 self.pieces += 1;
-                if let Some(Part::Call(call)) = self.parts.back_mut() {
-                    call.arguments.push_str(&text);
+                if let Some(arguments) = self.parts.back_mut().and_then(Part::arguments_mut) {
+                    arguments.push_str(&text);
                 }
             }
             EngineEvent::Generated {
@@ -213,23 +308,46 @@ impl Response {
             EngineEvent::Speech { .. } | EngineEvent::Spoken => {
                 let speaker = self.parts.iter_mut().find_map(|part| match part {
                     Part::Message(message) => message.speaking_mut(job),
-                    Part::Call(_) => None,
+                    _ => None,
                 });
                 if let Some(speaking) = speaker {
                     speaking.hear(event, outbox);
                 }
             }
+            EngineEvent::ToolReturned { .. } | EngineEvent::ToolFailed { .. } => {
+                if let Some(call) = self.call_made_by(job) {
+                    outbox.retire(job);
+                    call.hear(event);
+                }
+            }
             EngineEvent::Failed { code, message } => {
                 outbox.retire(job);
-                return Some(Ending::broken(code, message));
+                match self.call_made_by(job) {
+                    Some(call) => call.hear(EngineEvent::Failed { code, message }),
+                    None => return Some(Ending::broken(code, message)),
+                }
             }
             // Dealt with by the session, and answers to other kinds of jobs.
             EngineEvent::PromptTooLong { .. }
+            | EngineEvent::ToolsListed { .. }
             | EngineEvent::Voice { .. }
+            | EngineEvent::TurnJudged { .. }
             | EngineEvent::TranscriptDelta { .. }
             | EngineEvent::Transcript { .. } => {}
         }
         self.advance(outbox, conversation, now)
+    }
+
+    /// Drops a response of which nothing was sent: stops its jobs.
+    pub(crate) fn abandon(mut self, outbox: &mut Outbox) {
+        if let Some(job) = self.writing.take() {
+            outbox.cancel(job);
+        }
+        for part in self.parts {
+            if let Part::Message(message) = part {
+                message.abandon(outbox);
+            }
+        }
     }
 
     /// Ends the response: stops its jobs, closes its open items, says that it is done.
@@ -244,10 +362,10 @@ impl Response {
         if let Some(job) = self.writing.take() {
             outbox.cancel(job);
         }
-        let played_ms = match &ending {
+        let mut unheard_ms = match &ending {
+            Ending::Cancelled(_) => self.playback_end.map_or(0, |end| end.saturating_sub(now)),
             // Nobody interrupted it: all that was sent is heard.
-            Ending::Failed { .. } => Millis::MAX,
-            _ => self.first_audio_at.map_or(0, |at| now.saturating_sub(at)),
+            Ending::Failed { .. } | Ending::Completed | Ending::Incomplete(_) => 0,
         };
         let mut frame = Frame {
             response_id: &self.id,
@@ -257,10 +375,20 @@ impl Response {
         };
         for part in self.parts.drain(..) {
             let item = match part {
-                Part::Message(message) => message.cut_off(&mut frame, played_ms),
+                Part::Message(message) => message.cut_off(&mut frame, &mut unheard_ms),
                 Part::Call(call) => call.cut_off(&mut frame),
+                Part::ToolCall(call) => call.cut_off(&mut frame),
+                // Nobody was asked yet.
+                Part::Approval(_) => None,
             };
             self.output.extend(item);
+        }
+        // The tail of messages that were sent whole may have been unheard, too.
+        for item in self.output.iter().rev() {
+            let entry = item.id().and_then(|id| conversation.entry_mut(id));
+            if let Some(voiced) = entry.and_then(|entry| entry.voiced.as_mut()) {
+                voiced.unhear(&mut unheard_ms);
+            }
         }
         let done = self.done(ending, &conversation.id);
         let usage = done.response.usage.value();
@@ -295,17 +423,52 @@ impl Response {
         match self.parts.back_mut() {
             Some(Part::Message(message)) => message.complete(),
             Some(Part::Call(call)) => call.complete = true,
+            Some(Part::ToolCall(call)) => call.complete = true,
+            Some(Part::Approval(request)) => request.complete = true,
             None => {}
         }
     }
 
-    /// Sends what can be sent.
-    fn advance(
+    /// The call that the language model begins: the client's to make, or ours.
+    fn call(&self, call_id: &str, name: String, outbox: &mut Outbox) -> Part {
+        match self.offer.remote.get(&name).cloned() {
+            None => {
+                let call_id = outbox.call_id(call_id);
+                let item_id = outbox.ids.item();
+                Part::Call(CallPart::new(item_id, self.items, call_id, name))
+            }
+            Some(remote) if remote.needs_approval => {
+                let item_id = outbox.ids.approval_request();
+                Part::Approval(Box::new(ApprovalPart::new(item_id, self.items, remote)))
+            }
+            Some(remote) => {
+                let item_id = outbox.ids.tool_call();
+                Part::ToolCall(Box::new(ToolCallPart::new(item_id, self.items, remote)))
+            }
+        }
+    }
+
+    /// The tool call that this job makes.
+    fn call_made_by(&mut self, job: JobId) -> Option<&mut ToolCallPart> {
+        self.parts.iter_mut().find_map(|part| match part {
+            Part::ToolCall(call) if call.is_made_by(job) => Some(&mut **call),
+            _ => None,
+        })
+    }
+
+    /// Sends what can be sent. The ending is given when the response is over.
+    pub(crate) fn advance(
         &mut self,
         outbox: &mut Outbox,
         conversation: &mut Conversation,
         now: Millis,
     ) -> Option<Ending> {
+        if self.held {
+            if let Some(Part::Message(message)) = self.parts.front_mut() {
+                message.prepare(&self.id, &self.settings, outbox);
+            }
+            return None;
+        }
         let truncated = self.written.is_some_and(|written| written.truncated);
         let mut frame = Frame {
             response_id: &self.id,
@@ -318,17 +481,17 @@ impl Response {
                 Part::Message(message) => {
                     let sent_ms = message.advance(&mut frame);
                     if sent_ms > 0 {
-                        self.first_audio_at.get_or_insert(now);
+                        // Behind what is still playing.
+                        let from = self.playback_end.map_or(now, |end| end.max(now));
+                        self.playback_end = Some(from + sent_ms);
                         self.audio_ms += sent_ms;
                     }
                 }
                 Part::Call(call) => call.advance(&mut frame),
+                Part::ToolCall(call) => call.advance(&mut frame),
+                Part::Approval(_) => {}
             }
-            let finished = match part {
-                Part::Message(message) => message.is_finished(),
-                Part::Call(call) => call.complete,
-            };
-            if !finished {
+            if !part.is_finished() {
                 break;
             }
             // Only the last part can have been cut by the limit.
@@ -339,6 +502,12 @@ impl Response {
             let item = match self.parts.pop_front() {
                 Some(Part::Message(message)) => message.finish(&mut frame, status),
                 Some(Part::Call(call)) => call.finish(&mut frame, status),
+                Some(Part::ToolCall(call)) => call.finish(&mut frame),
+                Some(Part::Approval(request)) => {
+                    let (item, call) = request.finish(&mut frame);
+                    self.requests.push(call);
+                    item
+                }
                 None => break,
             };
             self.output.push(item);

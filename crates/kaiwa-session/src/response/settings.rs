@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use kaiwa_audio::Format;
 use kaiwa_protocol::{
-    AudioFormat, ConversationChoice, MaxOutputTokens, Maybe, Modality, ResponseAudio,
-    ResponseAudioOutput, ResponseParams, Voice,
+    AudioFormat, ConversationChoice, MaxOutputTokens, Maybe, McpTool, Modality, ResponseAudio,
+    ResponseAudioOutput, ResponseParams, Tool, ToolChoice, Voice,
 };
 
 use crate::{
@@ -13,8 +13,7 @@ use crate::{
         Config, audio_format, check_format, check_max_tokens, check_modalities, check_tool_choice,
         check_tools, check_voice, voice_name, with_rate,
     },
-    engine::{PromptTool, PromptToolChoice},
-    prompt,
+    mcp::{self, Servers},
     refusal::{self, Refusal},
     truncation::Retention,
 };
@@ -34,8 +33,9 @@ pub(crate) struct Settings {
     /// Speech with its transcript, or text alone.
     pub(crate) modality: Modality,
     pub(crate) instructions: String,
-    pub(crate) tools: Vec<PromptTool>,
-    pub(crate) tool_choice: PromptToolChoice,
+    /// Functions and MCP servers, the latter resolved.
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) tool_choice: Maybe<ToolChoice>,
     pub(crate) max_output_tokens: MaxOutputTokens,
     format: AudioFormat,
     voice: Voice,
@@ -61,8 +61,8 @@ impl Settings {
                 _ => Modality::Audio,
             },
             instructions: config.instructions().to_owned(),
-            tools: prompt::tools(session.tools.as_deref().unwrap_or_default()),
-            tool_choice: prompt::tool_choice(session.tool_choice.value()),
+            tools: session.tools.cloned().unwrap_or_default(),
+            tool_choice: session.tool_choice.clone(),
             max_output_tokens: session
                 .max_output_tokens
                 .cloned()
@@ -85,6 +85,7 @@ impl Settings {
         config: &Config,
         params: &ResponseParams,
         heard_voice: Option<&Voice>,
+        servers: &Servers,
     ) -> Result<Self, Refusal> {
         let mut settings = Self::of_session(config);
         check_modalities("response", params.output_modalities.as_deref())?;
@@ -99,10 +100,11 @@ impl Settings {
             settings.instructions.clone_from(instructions);
         }
         if let Some(tools) = params.tools.as_deref() {
-            settings.tools = prompt::tools(tools);
+            settings.tools = tools.to_vec();
+            mcp::resolve("response", &mut settings.tools, servers)?;
         }
         if params.tool_choice.is_value() {
-            settings.tool_choice = prompt::tool_choice(params.tool_choice.value());
+            settings.tool_choice = params.tool_choice.clone();
         }
         if let Some(parallel) = params.parallel_tool_calls.copied() {
             settings.parallel_calls = parallel;
@@ -140,6 +142,14 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+
+    /// Its MCP servers.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &McpTool> {
+        self.tools.iter().filter_map(|tool| match tool {
+            Tool::Mcp(tool) => Some(&**tool),
+            Tool::Function(_) | Tool::Unknown(_) => None,
+        })
     }
 
     /// Whether it is spoken.
@@ -216,7 +226,7 @@ mod tests {
             Ok(ClientEvent::ResponseCreate(event)) => {
                 let heard = heard.map(Voice::from);
                 let params = event.response.unwrap_or_default();
-                Settings::requested(&config, &params, heard.as_ref())
+                Settings::requested(&config, &params, heard.as_ref(), &Servers::default())
             }
             other => panic!("{other:?}"),
         }
@@ -244,7 +254,7 @@ mod tests {
         assert!(!settings.in_conversation);
         assert_eq!(settings.format(), Format::Pcmu);
         assert_eq!(settings.voice(), "echo");
-        assert_eq!(settings.tool_choice, PromptToolChoice::None);
+        assert_eq!(settings.tool_choice, ToolChoice::None.into());
     }
 
     #[test]

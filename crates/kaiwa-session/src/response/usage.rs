@@ -24,7 +24,7 @@ pub(crate) struct PromptSize {
 }
 
 /// What the language model counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Written {
     pub(super) input_tokens: u64,
     pub(super) cached_tokens: u64,

@@ -8,13 +8,20 @@ use super::{Applied, Session};
 use crate::{
     Millis,
     conversation::{Conversation, Entry, Hearing, Spoken, take_audio},
-    engine::{EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptRole},
+    engine::{
+        EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptMessage, PromptRole,
+    },
+    mcp::Offer,
     outbox::JobOwner,
     prompt, refusal,
     response::{Ending, PromptSize, Response, Settings},
     session::items::check_item,
-    truncation::{self, Retention},
+    truncation::{self, Retention, Scale},
 };
+
+/// Most responses that are made at once: the one that writes to the conversation and others
+/// out of band, each with a context of its own.
+const MAX_RESPONSES: usize = 16;
 
 /// The code of a response that a rate limit forbids.
 const RATE_LIMIT_EXCEEDED: &str = "rate_limit_exceeded";
@@ -27,16 +34,25 @@ impl Session {
             .into_value()
             .map_or_else(Default::default, |p| *p);
         let input = params.input.take();
-        let settings = Settings::requested(&self.config, &params, self.heard_voice.as_ref())?;
+        let heard_voice = self.heard_voice.as_ref();
+        let settings = Settings::requested(&self.config, &params, heard_voice, &self.servers)?;
         if settings.in_conversation
             && let Some(active) = self.active()
         {
             return Err(refusal::already_active(&active.id));
         }
+        if self.responses.len() >= MAX_RESPONSES {
+            return Err(refusal::too_many_responses(MAX_RESPONSES));
+        }
         if let Some(items) = &input {
             self.check_input(items)?;
         }
+        for tool in settings.servers() {
+            self.list_tools(tool, event.event_id.as_deref());
+        }
+        let awaited_servers = self.awaited_servers(&settings, params.tools.is_value());
         let mut response = Response::new(self.outbox.ids.response(), settings);
+        response.awaited_servers = awaited_servers;
         response.input = input.map(|items| {
             items
                 .into_iter()
@@ -64,8 +80,10 @@ impl Session {
             let refusal = refusal::already_active(&active.id);
             return self.outbox.refuse(*refusal, None);
         }
-        let settings = Settings::of_session(&self.config);
-        let mut response = Response::new(self.outbox.ids.response(), settings);
+        let mut response = match self.take_held() {
+            Some(held) => held,
+            None => self.session_response(),
+        };
         response.turn = Some(item_id);
         self.begin(response, now);
     }
@@ -75,14 +93,22 @@ impl Session {
         if self.active().is_some() {
             return;
         }
-        let settings = Settings::of_session(&self.config);
-        let mut response = Response::new(self.outbox.ids.response(), settings);
+        let mut response = self.session_response();
         let seconds = silence_ms / 1000;
         response.nudge = Some(format!(
             "(The user has said nothing for {seconds} seconds. Gently check whether they are \
              still there.)"
         ));
         self.begin(response, now);
+    }
+
+    /// A response as the session's configuration has it.
+    pub(super) fn session_response(&mut self) -> Response {
+        let settings = Settings::of_session(&self.config);
+        let awaited_servers = self.awaited_servers(&settings, false);
+        let mut response = Response::new(self.outbox.ids.response(), settings);
+        response.awaited_servers = awaited_servers;
+        response
     }
 
     /// What an engine says about a response.
@@ -94,7 +120,7 @@ impl Session {
         now: Millis,
     ) {
         let Some(index) = self.responses.iter().position(|r| r.id == response_id) else {
-            return;
+            return self.hear_held(job, response_id, event, now);
         };
         if self.responses[index].writing == Some(job) {
             match &event {
@@ -120,7 +146,15 @@ impl Session {
         }
         let ending =
             self.responses[index].hear(job, event, &mut self.outbox, &mut self.conversation, now);
-        let response = &self.responses[index];
+        self.follow(index, ending, now);
+    }
+
+    /// What follows from what a response has just done.
+    fn follow(&mut self, index: usize, ending: Option<Ending>, now: Millis) {
+        let response = &mut self.responses[index];
+        for call in response.take_requests() {
+            self.approvals.ask(call, response.settings.clone());
+        }
         if response.settings.in_conversation && response.playback_end().is_some() {
             self.heard_voice
                 .get_or_insert_with(|| response.settings.wire_voice().clone());
@@ -165,55 +199,27 @@ impl Session {
     /// Lets the model write the responses whose context is complete.
     pub(super) fn write_waiting(&mut self) {
         for response in &mut self.responses {
-            if !response.is_waiting() {
+            let is_asked = |label: &String| self.servers.asking(label).is_some();
+            if !response.is_waiting() || response.awaited_servers.iter().any(is_asked) {
                 continue;
             }
-            let mut entries = seen(
+            let offer = response.offer(&self.servers);
+            let max_tokens = response.settings.max_tokens();
+            let entries = seen(
                 &mut response.input,
                 &response.context,
                 &mut self.conversation,
             );
-            let told = |entry: &&Entry| !entry.forgotten;
-            let mut awaited = entries.iter().map(|entry| &**entry).filter(told);
-            if awaited.any(Entry::is_pending) {
+            let told = entries.iter().filter(|entry| !entry.forgotten);
+            if told.clone().any(|entry| entry.is_pending()) {
                 continue;
             }
-            let chars = || truncation::told_chars(entries.iter().map(|entry| &**entry));
-            if let Retention::Newest {
-                ratio,
-                most: Some(most),
-            } = response.settings.retention
-                && self.scale.tokens(chars()) > most
-            {
-                let keep = self.scale.chars(truncation::part(ratio, most));
-                truncation::forget(&mut entries, keep);
-            }
-            let finished = || {
-                let told = entries.iter().map(|entry| &**entry).filter(told);
-                told.filter(|entry| !entry.in_progress())
-            };
-            let settings = &response.settings;
-            let mut messages = prompt::messages(&settings.instructions, finished());
-            messages.extend(
-                response
-                    .nudge
-                    .clone()
-                    .map(|nudge| prompt::text_message(PromptRole::User, nudge)),
-            );
-            let chars = prompt::chars(&messages) + prompt::tool_chars(&settings.tools);
-            response.prompt = PromptSize {
-                chars,
-                spoken_chars: prompt::spoken_chars(finished()),
-                tokens: self.scale.tokens(chars),
-            };
-            let command = EngineCommand::Generate(Generate {
-                messages,
-                tools: settings.tools.clone(),
-                tool_choice: settings.tool_choice.clone(),
-                max_tokens: settings.max_tokens(),
-            });
+            let nudge = response.nudge.as_deref();
+            let told = compose(&response.settings, entries, nudge, &self.scale);
+            let (generate, size) = told.with(offer, max_tokens, &self.scale);
+            response.prompt = size;
             let owner = JobOwner::Response(response.id.clone());
-            response.writing = Some(self.outbox.run(owner, command));
+            response.writing = Some(self.outbox.run(owner, EngineCommand::Generate(generate)));
         }
     }
 
@@ -251,7 +257,10 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, mut response: Response, now: Millis) {
+    pub(super) fn begin(&mut self, mut response: Response, now: Millis) {
+        if response.settings.in_conversation {
+            self.drop_held();
+        }
         let entries = self.conversation.entries().iter();
         if response.settings.in_conversation {
             self.idle_at = None;
@@ -265,7 +274,13 @@ impl Session {
         self.outbox.send(response.created(&self.conversation.id));
         self.responses.push(response);
         match self.limits.begin(now) {
-            Ok(()) => self.write_waiting(),
+            Ok(()) => {
+                let index = self.responses.len() - 1;
+                let response = &mut self.responses[index];
+                let ending = response.advance(&mut self.outbox, &mut self.conversation, now);
+                self.follow(index, ending, now);
+                self.write_waiting();
+            }
             Err(exceeded) => {
                 let ending = Ending::Failed {
                     kind: exceeded.name.as_str(),
@@ -296,6 +311,7 @@ impl Session {
         if in_conversation && !self.user_is_speaking() {
             self.idle_at = self.idle_timeout_ms().map(|ms| played_at + ms);
         }
+        self.go_about_approvals(now);
     }
 
     /// Whether somebody still wants to know what this job hears.
@@ -306,7 +322,7 @@ impl Session {
     }
 
     /// The response that writes to the conversation.
-    fn active(&self) -> Option<&Response> {
+    pub(super) fn active(&self) -> Option<&Response> {
         self.active_index().map(|index| &self.responses[index])
     }
 
@@ -358,6 +374,66 @@ impl Session {
             spoken,
             ..Entry::plain(item)
         })
+    }
+}
+
+/// The prompt of a response but for its tools.
+pub(super) struct Told {
+    messages: Vec<PromptMessage>,
+    spoken_chars: u64,
+}
+
+/// What the language model is told for a response, of the context that it sees.
+pub(super) fn compose(
+    settings: &Settings,
+    mut entries: Vec<&mut Entry>,
+    nudge: Option<&str>,
+    scale: &Scale,
+) -> Told {
+    let chars = || truncation::told_chars(entries.iter().map(|entry| &**entry));
+    if let Retention::Newest {
+        ratio,
+        most: Some(most),
+    } = settings.retention
+        && scale.tokens(chars()) > most
+    {
+        let keep = scale.chars(truncation::part(ratio, most));
+        truncation::forget(&mut entries, keep);
+    }
+    let finished = || {
+        let told = entries.iter().map(|entry| &**entry);
+        told.filter(|entry| !entry.forgotten && !entry.in_progress())
+    };
+    let mut messages = prompt::messages(&settings.instructions, finished());
+    let nudge = nudge.map(|nudge| prompt::text_message(PromptRole::User, nudge.to_owned()));
+    messages.extend(nudge);
+    Told {
+        messages,
+        spoken_chars: prompt::spoken_chars(finished()),
+    }
+}
+
+impl Told {
+    /// The whole prompt, and how long it is.
+    pub(super) fn with(
+        self,
+        offer: Offer,
+        max_tokens: Option<u32>,
+        scale: &Scale,
+    ) -> (Generate, PromptSize) {
+        let chars = prompt::chars(&self.messages) + prompt::tool_chars(&offer.tools);
+        let size = PromptSize {
+            chars,
+            spoken_chars: self.spoken_chars,
+            tokens: scale.tokens(chars),
+        };
+        let generate = Generate {
+            messages: self.messages,
+            tools: offer.tools,
+            tool_choice: offer.choice,
+            max_tokens,
+        };
+        (generate, size)
     }
 }
 

@@ -8,6 +8,7 @@ use kaiwa_protocol::{
 
 use super::{Applied, Session};
 use crate::{
+    Millis,
     conversation::{Entry, Hearing, Place, Spoken, take_audio},
     event_size::{self, MAX_SHOWN_BYTES},
     refusal,
@@ -18,7 +19,7 @@ const ROOT: &str = "root";
 
 impl Session {
     /// `conversation.item.create`.
-    pub(super) fn create_item(&mut self, event: ConversationItemCreate) -> Applied {
+    pub(super) fn create_item(&mut self, event: ConversationItemCreate, now: Millis) -> Applied {
         let mut item = event.item;
         check_item("item", &item)?;
         if let Some(id) = item.id()
@@ -30,6 +31,9 @@ impl Session {
             && !self.conversation.has_call(&output.call_id)
         {
             return Err(refusal::unknown_call(&output.call_id));
+        }
+        if let Item::McpApprovalResponse(answer) = &item {
+            self.approvals.check(answer)?;
         }
         let place = match event.previous_item_id.as_deref() {
             None => Place::End,
@@ -47,6 +51,14 @@ impl Session {
         let bytes = event_size::item_bytes(&event_size::without_images(&item));
         if bytes > MAX_SHOWN_BYTES {
             return Err(refusal::too_large("item", MAX_SHOWN_BYTES, bytes));
+        }
+        let bytes = event_size::item_bytes(&item);
+        let (kept, most) = (
+            self.conversation.created_bytes(),
+            self.options.max_created_bytes,
+        );
+        if kept + bytes > most {
+            return Err(refusal::conversation_full(kept, bytes, most));
         }
 
         let item_id = match item.id() {
@@ -66,6 +78,9 @@ impl Session {
         {
             self.outbox.know_call(call_id);
         }
+        if let Item::McpApprovalResponse(answer) = &item {
+            self.approvals.answer(answer);
+        }
         let announced = self.config.transcription().is_some();
         let spoken = audio
             .into_iter()
@@ -79,7 +94,9 @@ impl Session {
             ..Entry::plain(item)
         };
         self.conversation.insert(entry, place);
+        self.conversation.count_created(&item_id, bytes);
         self.announce_item(&item_id);
+        self.go_about_approvals(now);
         Ok(())
     }
 
@@ -109,6 +126,7 @@ impl Session {
                 &event.item_id,
             ));
         };
+        self.approvals.forget(&event.item_id);
         for spoken in entry.spoken {
             // A response that refers to the item still wants to know what was said.
             if let Hearing::Pending(job) = spoken.hearing

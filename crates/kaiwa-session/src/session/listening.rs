@@ -17,12 +17,13 @@ use crate::{
     Millis,
     config::Purpose,
     conversation::{Entry, Hearing, Place, Spoken, audio_message},
+    endpointing::{Evidence, JUDGED_MS},
     engine::{EngineCommand, EngineEvent, JobId},
     input_buffer::{SAMPLES_PER_MS, UserAudio},
     outbox::JobOwner,
     refusal,
     response::Ending,
-    vad::{FRAME_SAMPLES, TurnDetector, TurnEvent},
+    vad::{FRAME_SAMPLES, TurnDetector, TurnEvent, TurnParameters},
 };
 
 /// Most audio in one append: 15 MiB.
@@ -54,6 +55,10 @@ pub(super) struct Detection {
     detector: TurnDetector,
     /// The turn that is going on.
     turn: Option<Turn>,
+    /// What is known of it at a pause.
+    pub(super) evidence: Evidence,
+    /// The job that judges it by its sound.
+    pub(super) verdict: Option<JobId>,
 }
 
 /// A turn of the user that has begun.
@@ -101,6 +106,8 @@ impl Session {
                     judged: 0,
                     detector: TurnDetector::default(),
                     turn: None,
+                    evidence: Evidence::default(),
+                    verdict: None,
                 });
             }
             self.feed_detector();
@@ -114,10 +121,8 @@ impl Session {
         if ms < MIN_COMMIT_MS {
             return Err(refusal::commit_empty(ms));
         }
-        let announced = self.detection.take().and_then(|detection| {
-            self.outbox.cancel(detection.job);
-            Some(detection.turn?.item_id)
-        });
+        let announced = self.turn_item_id().map(str::to_owned);
+        self.restart_detection();
         let item_id = announced.unwrap_or_else(|| self.outbox.ids.item());
         let audio = self.buffer.take_all();
         self.commit(item_id, audio, None);
@@ -126,8 +131,12 @@ impl Session {
 
     /// Forgets what the detector knows: the audio was taken away, or detection switched.
     pub(super) fn restart_detection(&mut self) {
+        self.drop_ahead();
         if let Some(detection) = self.detection.take() {
             self.outbox.cancel(detection.job);
+            if let Some(job) = detection.verdict {
+                self.outbox.cancel(job);
+            }
         }
     }
 
@@ -150,7 +159,15 @@ impl Session {
         };
         detection.judged += 1;
         let judged = detection.origin + detection.judged * FRAME_SAMPLES;
-        match detection.detector.push(probability, taking.parameters) {
+        let mut parameters = TurnParameters {
+            pause_ms: self.options.ahead_ms,
+            ..taking.parameters
+        };
+        if let Some(eagerness) = &taking.eagerness {
+            parameters.silence_ms = detection.evidence.silence_ms(eagerness);
+            parameters.pause_ms = Some(parameters.pause_ms.unwrap_or(JUDGED_MS));
+        }
+        match detection.detector.push(probability, parameters) {
             Some(TurnEvent::Start { frame }) => {
                 let onset = detection.origin + frame * FRAME_SAMPLES;
                 let start = onset
@@ -158,6 +175,16 @@ impl Session {
                     .max(self.buffer.start());
                 self.start_turn(start, taking.interrupt_response, now);
             }
+            Some(TurnEvent::Pause { frame }) => {
+                let end = detection.origin + frame * FRAME_SAMPLES;
+                if taking.eagerness.is_some() {
+                    self.judge_turn(end);
+                }
+                if self.options.ahead_ms.is_some() {
+                    self.work_ahead(end, taking.create_response);
+                }
+            }
+            Some(TurnEvent::Resume) => self.drop_ahead(),
             Some(TurnEvent::End { frame }) => {
                 let end = detection.origin + frame * FRAME_SAMPLES;
                 self.end_turn(end, taking.create_response, now);
@@ -184,6 +211,9 @@ impl Session {
 
     /// What the transcriber says.
     pub(super) fn handle_transcript(&mut self, job: JobId, event: EngineEvent, now: Millis) {
+        let Some(event) = self.keep_ahead(job, event) else {
+            return;
+        };
         let hearing = match &event {
             EngineEvent::TranscriptDelta { .. } => None,
             EngineEvent::Transcript { text, .. } => Some(Hearing::Heard(text.clone())),
@@ -247,12 +277,24 @@ impl Session {
         self.write_waiting();
     }
 
+    /// When the model is to speak up by itself. What may be the beginning of a turn is waited
+    /// for.
+    pub(super) fn idle_deadline(&self) -> Option<Millis> {
+        let may_begin = |detection: &Detection| detection.detector.may_begin();
+        let is_quiet = !self.detection.as_ref().is_some_and(may_begin);
+        self.idle_at.filter(|_| is_quiet)
+    }
+
     /// The user has been silent for too long: commits the silence and lets the model speak.
+    /// Audio that nobody judged yet stays.
     pub(super) fn speak_up(&mut self, now: Millis) {
         let Some(idle_ms) = self.idle_timeout_ms() else {
             return;
         };
-        let end = self.buffer.received();
+        let end = match &self.detection {
+            Some(detection) => detection.origin + detection.judged * FRAME_SAMPLES,
+            None => self.buffer.received(),
+        };
         let start = end
             .saturating_sub(idle_ms * SAMPLES_PER_MS)
             .max(self.buffer.start());
@@ -263,10 +305,8 @@ impl Session {
             item_id: item_id.clone(),
             ..InputAudioBufferTimeoutTriggered::default()
         });
-        self.restart_detection();
-        self.buffer.discard_before(start);
-        let audio = self.buffer.take_all();
-        self.commit(item_id, audio, Some(String::new()));
+        let audio = self.buffer.take(start, end);
+        self.commit(item_id, audio, Some(Hearing::Heard(String::new())));
         self.respond_to_silence(idle_ms, now);
     }
 
@@ -280,6 +320,11 @@ impl Session {
         self.detection
             .as_ref()
             .is_some_and(|detection| detection.turn.is_some())
+    }
+
+    /// Where the turn going on begins.
+    pub(super) fn turn_start(&self) -> Option<u64> {
+        Some(self.detection.as_ref()?.turn.as_ref()?.start)
     }
 
     /// The item that the turn going on will become.
@@ -322,6 +367,7 @@ impl Session {
     }
 
     fn start_turn(&mut self, start: u64, interrupt: bool, now: Millis) {
+        self.drop_ahead();
         let item_id = self.outbox.ids.item();
         self.idle_at = None;
         self.outbox.send(InputAudioBufferSpeechStarted {
@@ -336,6 +382,7 @@ impl Session {
             let ending = Ending::Cancelled(StatusReason::TurnDetected);
             self.end_active(ending, now);
         }
+        self.prime();
     }
 
     fn end_turn(&mut self, end: u64, create_response: bool, now: Millis) {
@@ -348,24 +395,28 @@ impl Session {
             ..InputAudioBufferSpeechStopped::default()
         });
         let audio = self.buffer.take(turn.start, end);
-        self.commit(turn.item_id.clone(), audio, None);
+        let heard = self.heard_ahead().map(Hearing::Pending);
+        self.commit(turn.item_id.clone(), audio, heard);
+        // The words come before an answer that is ready, as they would have come.
+        if self.held().is_some() {
+            self.tell_ahead(now);
+        }
         if create_response {
             self.respond_to_turn(turn.item_id, now);
         }
+        self.tell_ahead(now);
+        self.drop_ahead();
     }
 
-    /// Makes an item of audio; has it transcribed unless its words are known.
-    fn commit(&mut self, item_id: String, audio: UserAudio, words: Option<String>) {
+    /// Makes an item of audio; has it transcribed unless that is done.
+    fn commit(&mut self, item_id: String, audio: UserAudio, hearing: Option<Hearing>) {
         let previous = self.conversation.last_id().map(str::to_owned);
         self.outbox.send(InputAudioBufferCommitted {
             previous_item_id: Maybe::nullable(previous),
             item_id: item_id.clone(),
             ..InputAudioBufferCommitted::default()
         });
-        let hearing = match words {
-            Some(words) => Hearing::Heard(words),
-            None => self.listen(audio.samples.clone()),
-        };
+        let hearing = hearing.unwrap_or_else(|| self.listen(audio.samples.clone()));
         let announced = self.config.transcription().is_some();
         let entry = Entry {
             spoken: vec![Spoken::new(0, audio, hearing, announced)],

@@ -1,15 +1,18 @@
 //! The session: what happens goes in, what is to be done comes out.
 
+mod ahead;
 mod answers;
 mod items;
 mod listening;
+mod tools;
 
 use kaiwa_protocol::{
     ClientEvent, ErrorDetail, InputAudioBufferCleared, OutputAudioBufferClear,
     Session as WireSession, SessionCreated, SessionUpdate, SessionUpdated, Tagged, Voice, codes,
 };
 
-use self::listening::Detection;
+pub use self::ahead::AheadCounts;
+use self::{ahead::Ahead, listening::Detection, tools::Approvals};
 use crate::{
     Millis, SessionOptions, Timer,
     config::{Config, Purpose},
@@ -17,6 +20,7 @@ use crate::{
     engine::{EngineEvent, JobId},
     input_buffer::InputBuffer,
     io::{Drain, Input},
+    mcp::Servers,
     outbox::{JobOwner, Outbox},
     rate_limits::RateLimits,
     refusal::{self, MAX_EVENT_ID_CHARS, Refusal},
@@ -41,10 +45,19 @@ pub struct Session {
     buffer: InputBuffer,
     /// The turn detector's stream, while turns are detected.
     detection: Option<Detection>,
+    /// What is done for the turn going on before it is known to be over.
+    ahead: Option<Ahead>,
+    ahead_counts: AheadCounts,
+    /// Whether there is time to do so.
+    may_work_ahead: bool,
     /// Responses that are being made; at most one of them writes to the conversation.
     responses: Vec<Response>,
     /// The assistant's voice, once it was heard in the conversation: it cannot change then.
     heard_voice: Option<Voice>,
+    /// MCP servers, and what is known of their tools.
+    servers: Servers,
+    /// Calls of their tools that are the client's to allow.
+    approvals: Approvals,
     /// What the session may use in a time.
     limits: RateLimits,
     /// Characters of a token, as the language model counts.
@@ -88,7 +101,12 @@ impl Session {
             session: config.shown(),
             ..SessionCreated::default()
         });
-        Self {
+        let mut session = Self {
+            servers: Servers::default(),
+            approvals: Approvals::default(),
+            ahead: None,
+            ahead_counts: AheadCounts::default(),
+            may_work_ahead: true,
             buffer: InputBuffer::new(config.input_format()),
             detection: None,
             responses: Vec::new(),
@@ -102,7 +120,9 @@ impl Session {
             outbox,
             conversation,
             options,
-        }
+        };
+        session.list_session_tools(None);
+        session
     }
 
     /// Begins the session: gives `session.created`. Its time runs from `now`.
@@ -140,6 +160,14 @@ impl Session {
         &self.conversation.id
     }
 
+    /// Whether the language model has written more than can be spoken soon: then what it says
+    /// is better left with it. It is safe to hear it all the same.
+    #[must_use]
+    pub fn voice_is_behind(&self) -> bool {
+        let mut responses = self.responses.iter().chain(self.held());
+        responses.any(Response::is_ahead_of_voice)
+    }
+
     /// When to call [`handle`](Self::handle) with [`Input::Timeout`], and why; `None` when
     /// nothing is to be waited for. To be asked again after each drain.
     #[must_use]
@@ -151,7 +179,7 @@ impl Session {
             return None;
         }
         let expiry = (self.expires_at, Timer::Expiry);
-        let idle = self.idle_at.map(|at| (at, Timer::Idle));
+        let idle = self.idle_deadline().map(|at| (at, Timer::Idle));
         Some(idle.map_or(expiry, |idle| idle.min(expiry)))
     }
 
@@ -165,7 +193,7 @@ impl Session {
             let refusal = refusal::refuse(codes::SESSION_EXPIRED, &*message, None);
             self.outbox.refuse(*refusal, None);
             self.close(1001, &message);
-        } else if self.idle_at.is_some_and(|at| now >= at) {
+        } else if self.idle_deadline().is_some_and(|at| now >= at) {
             self.idle_at = None;
             self.speak_up(now);
         }
@@ -179,6 +207,7 @@ impl Session {
             self.outbox.refuse(*refusal, event_id.as_deref());
             return;
         }
+        self.let_go_of_held(&event);
         let applied = match event {
             ClientEvent::SessionUpdate(event) => self.update_session(event),
             ClientEvent::InputAudioBufferAppend(event) => self.append(&event.audio),
@@ -189,7 +218,7 @@ impl Session {
                 self.outbox.send(InputAudioBufferCleared::default());
                 Ok(())
             }
-            ClientEvent::ConversationItemCreate(event) => self.create_item(event),
+            ClientEvent::ConversationItemCreate(event) => self.create_item(event, now),
             ClientEvent::ConversationItemRetrieve(event) => self.retrieve_item(&event),
             ClientEvent::ConversationItemTruncate(event) => self.truncate_item(&event),
             ClientEvent::ConversationItemDelete(event) => self.delete_item(event),
@@ -220,15 +249,18 @@ impl Session {
         match self.outbox.owner(job).cloned() {
             Some(JobOwner::Detection) => self.handle_voice(event, now),
             Some(JobOwner::Hearing) => self.handle_transcript(job, event, now),
+            Some(JobOwner::Verdict) => self.handle_verdict(job, &event),
+            Some(JobOwner::Priming) => self.outbox.retire(job),
             Some(JobOwner::Response(id)) => self.handle_answer(job, &id, event, now),
+            Some(JobOwner::Listing { .. }) => self.handle_listing(job, event),
             None => {}
         }
     }
 
     fn update_session(&mut self, event: SessionUpdate) -> Applied {
-        let config = self
-            .config
-            .updated(event.session, self.heard_voice.as_ref())?;
+        let config =
+            self.config
+                .updated(event.session, self.heard_voice.as_ref(), &self.servers)?;
         let turned = self.config.turn_taking().is_some() != config.turn_taking().is_some();
         self.config = config;
         self.buffer.set_format(self.config.input_format());
@@ -242,6 +274,7 @@ impl Session {
             session: self.config.shown(),
             ..SessionUpdated::default()
         });
+        self.list_session_tools(event.event_id.as_deref());
         Ok(())
     }
 

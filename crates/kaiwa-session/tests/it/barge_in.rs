@@ -111,3 +111,62 @@ fn the_model_is_told_no_more_than_could_have_been_played() {
         ]
     );
 }
+
+#[test]
+fn the_tail_of_a_message_before_a_call_is_not_heard_either() {
+    let mut harness = Harness::new();
+    harness.by_hand = true;
+    harness.say("look it up");
+    let writing = harness.job("generate");
+    for event in [
+        kaiwa_session::EngineEvent::Text {
+            text: "Let me have a look.".to_owned(),
+        },
+        kaiwa_session::EngineEvent::CallStart {
+            call_id: "call_a".to_owned(),
+            name: "look".to_owned(),
+        },
+    ] {
+        harness.engine(writing, event);
+    }
+    // The message is sent whole, 5 words of 300 ms, and 700 ms later the user speaks.
+    harness.work("speak");
+    assert_eq!(harness.sent("response.output_audio.done").len(), 1);
+    harness.wait(572);
+    harness.audio(128, true);
+    harness.audio(352, false);
+    harness.transcripts.push_back(Ok("Stop."));
+    harness.work("transcribe");
+    let (_, command) = harness.jobs.back().expect("the next answer is written");
+    assert_eq!(harness.prompt(command)[2], "Assistant: Let me");
+}
+
+#[test]
+fn a_second_message_is_heard_after_the_first() {
+    let mut harness = Harness::new();
+    harness.by_hand = true;
+    harness.say("two things");
+    let writing = harness.job("generate");
+    let text = |text: &str| kaiwa_session::EngineEvent::Text {
+        text: text.to_owned(),
+    };
+    let call = kaiwa_session::EngineEvent::CallStart {
+        call_id: "call_a".to_owned(),
+        name: "look".to_owned(),
+    };
+    for event in [text("One and two."), call, text("Three and four. Then")] {
+        harness.engine(writing, event);
+    }
+    harness.work("speak");
+    harness.work("speak");
+    // 900 ms of the first message and then two words of the second.
+    harness.wait(1472);
+    harness.audio(128, true);
+    harness.audio(352, false);
+    harness.transcripts.push_back(Ok("Stop."));
+    harness.work("transcribe");
+    let (_, command) = harness.jobs.back().expect("the next answer is written");
+    let prompt = harness.prompt(command);
+    assert_eq!(prompt[2], "Assistant: One and two.");
+    assert_eq!(prompt[3], "Assistant: Three and");
+}

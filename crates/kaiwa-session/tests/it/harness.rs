@@ -30,6 +30,12 @@ pub(crate) struct Harness {
     pub(crate) transcripts: VecDeque<Result<&'static str, &'static str>>,
     /// What the language model does, answer by answer; then it says "Okay."
     pub(crate) answers: VecDeque<Vec<EngineEvent>>,
+    /// What MCP servers say when they are asked for their tools; then that there are none.
+    pub(crate) listings: VecDeque<EngineEvent>,
+    /// What tools of MCP servers return; then nothing.
+    pub(crate) returns: VecDeque<EngineEvent>,
+    /// How probable it is that a turn is over, pause by pause; then it is certain.
+    pub(crate) verdicts: VecDeque<f32>,
     /// Whether jobs other than voice detection wait for [`Harness::work`].
     pub(crate) by_hand: bool,
     pub(crate) closed: Option<(u16, String)>,
@@ -62,6 +68,9 @@ impl Harness {
             cancelled: Vec::new(),
             transcripts: VecDeque::new(),
             answers: VecDeque::new(),
+            listings: VecDeque::new(),
+            returns: VecDeque::new(),
+            verdicts: VecDeque::new(),
             by_hand: false,
             closed: None,
         };
@@ -215,7 +224,7 @@ impl Harness {
     /// The messages of the last prompt, as `role: text`.
     pub(crate) fn prompt(&self, command: &EngineCommand) -> Vec<String> {
         match command {
-            EngineCommand::Generate(generate) => generate
+            EngineCommand::Generate(generate) | EngineCommand::Prime(generate) => generate
                 .messages
                 .iter()
                 .map(|message| format!("{:?}: {}", message.role, message.text))
@@ -259,11 +268,25 @@ impl Harness {
                 Some(Err(message)) => vec![failed(message)],
                 None => vec![transcript("")],
             },
+            EngineCommand::JudgeTurn { .. } => vec![EngineEvent::TurnJudged {
+                probability: self.verdicts.pop_front().unwrap_or(1.0),
+            }],
+            EngineCommand::Prime(_) => vec![generated(0)],
             EngineCommand::Generate(_) => self
                 .answers
                 .pop_front()
                 .unwrap_or_else(|| answer(&["Okay."])),
             EngineCommand::Speak { text, .. } => speech(text),
+            EngineCommand::ListTools(_) => {
+                let none = EngineEvent::ToolsListed { tools: Vec::new() };
+                vec![self.listings.pop_front().unwrap_or(none)]
+            }
+            EngineCommand::CallTool { .. } => {
+                let nothing = EngineEvent::ToolReturned {
+                    output: String::new(),
+                };
+                vec![self.returns.pop_front().unwrap_or(nothing)]
+            }
         }
     }
 
@@ -309,8 +332,16 @@ impl Harness {
             EngineCommand::Transcribe { audio, .. } => {
                 format!("transcribe {} ms", audio.len() / 16)
             }
+            EngineCommand::JudgeTurn { audio } => format!("judge {} ms", audio.len() / 16),
+            EngineCommand::Prime(_) => format!("prime {:?}", self.prompt(command)),
             EngineCommand::Generate(_) => format!("generate {:?}", self.prompt(command)),
             EngineCommand::Speak { text, voice, .. } => format!("speak {text:?} as {voice}"),
+            EngineCommand::ListTools(server) => format!("list tools of {}", server.url),
+            EngineCommand::CallTool {
+                server,
+                name,
+                arguments,
+            } => format!("call {name} of {} with {arguments}", server.url),
         };
         self.note(&format!("E< {} {text}", job.0));
     }
@@ -328,9 +359,11 @@ impl Harness {
             out.push_str(before);
             let end = quoted.find('"').unwrap_or(quoted.len());
             let (word, after) = quoted.split_at(end);
-            let prefix = ["item_", "resp_", "conv_", "sess_", "call_"]
-                .into_iter()
-                .find(|p| word.starts_with(p) && word.len() == p.len() + 21);
+            let prefix = [
+                "item_", "resp_", "conv_", "sess_", "call_", "mcpl_", "mcp_", "mcpr_",
+            ]
+            .into_iter()
+            .find(|p| word.starts_with(p) && word.len() == p.len() + 21);
             match prefix {
                 Some(prefix) => {
                     if !self.names.contains_key(word) {
@@ -358,6 +391,7 @@ pub(crate) fn test_options() -> SessionOptions {
         created_unix_seconds: 1_000_000,
         instructions: "Be brief.".to_owned(),
         silence_duration_ms: 320,
+        ahead_ms: None,
         ..SessionOptions::default()
     }
 }
@@ -391,8 +425,12 @@ pub(crate) fn kind_of(command: &EngineCommand) -> &'static str {
     match command {
         EngineCommand::Detect { .. } => "detect",
         EngineCommand::Transcribe { .. } => "transcribe",
+        EngineCommand::JudgeTurn { .. } => "judge",
+        EngineCommand::Prime(_) => "prime",
         EngineCommand::Generate(_) => "generate",
         EngineCommand::Speak { .. } => "speak",
+        EngineCommand::ListTools(_) => "list",
+        EngineCommand::CallTool { .. } => "call",
     }
 }
 

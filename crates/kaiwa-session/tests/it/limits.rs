@@ -244,3 +244,39 @@ fn a_hundred_thousand_tiny_appends_are_one_audio() {
     let base64 = part["audio"].as_str().expect("the audio");
     assert_eq!(base64.len(), 100_000_usize.div_ceil(3) * 4);
 }
+
+#[test]
+fn a_conversation_that_is_full_takes_items_again_when_some_are_deleted() {
+    let mut harness = Harness::with(SessionOptions {
+        max_created_bytes: 3_000,
+        ..test_options()
+    });
+    let image = format!("data:image/png;base64,{}", "A".repeat(2_000));
+    let item = json!({"type": "conversation.item.create", "item": {"type": "message",
+        "role": "user", "content": [{"type": "input_image", "image_url": image}]}});
+    harness.client(item.clone());
+    harness.client(item.clone());
+    assert_eq!(harness.last("error")["error"]["code"], "conversation_full");
+    let added = harness.sent("conversation.item.added");
+    assert_eq!(added.len(), 1);
+    let id = added[0]["item"]["id"].clone();
+    harness.client(json!({"type": "conversation.item.delete", "item_id": id}));
+    harness.client(item);
+    assert_eq!(harness.sent("conversation.item.added").len(), 2);
+}
+
+#[test]
+fn responses_out_of_band_are_counted() {
+    let mut harness = Harness::new();
+    harness.by_hand = true;
+    let aside = json!({"type": "response.create", "response": {"conversation": "none"}});
+    for _ in 0..17 {
+        harness.client(aside.clone());
+    }
+    assert_eq!(harness.sent("response.created").len(), 16);
+    assert_eq!(harness.last("error")["error"]["code"], "too_many_responses");
+    harness.client(json!({"type": "response.cancel",
+        "response_id": harness.sent("response.created")[0]["response"]["id"]}));
+    harness.client(aside);
+    assert_eq!(harness.sent("response.created").len(), 17);
+}

@@ -460,6 +460,24 @@ fn speech_stops_the_idle_clock() {
 }
 
 #[test]
+fn a_turn_that_may_be_beginning_is_not_taken_for_silence() {
+    let mut harness = Harness::updated(detection(json!({"idle_timeout_ms": 6000})));
+    harness.say("hi");
+    harness.audio(6208, false);
+    // The deadline at 6300 ms passes between the first frame of speech and the third, which
+    // makes it a turn.
+    harness.audio(128, true);
+    let started = harness.last("input_audio_buffer.speech_started");
+    assert_eq!(started["audio_start_ms"], 6208 - 300);
+    harness.wait(6000);
+    assert!(
+        harness
+            .sent("input_audio_buffer.timeout_triggered")
+            .is_empty()
+    );
+}
+
+#[test]
 fn late_judgements_of_audio_that_was_cleared_change_nothing() {
     let mut harness = Harness::new();
     let second = [0; 48 * 1000];

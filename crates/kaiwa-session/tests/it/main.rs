@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod ahead;
 mod barge_in;
 mod context;
 mod errors;
@@ -10,7 +11,9 @@ mod interleavings;
 mod items;
 mod limits;
 mod listening;
+mod mcp;
 mod responses;
+mod semantic;
 mod session;
 mod transcription;
 mod turns;

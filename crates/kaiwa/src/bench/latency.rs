@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use kaiwa_audio::Clip as Recording;
-use kaiwa_client::{Conversation, ConversationConfig, Event, FileCard, Mic, Pace, SpeechEnd};
+use kaiwa_client::{
+    Conversation, ConversationConfig, Event, FileCard, Mic, Pace, SpeechEnd, Turn as TurnTaking,
+};
 use kaiwa_engine::models::Store;
-use kaiwa_server::Server;
+use kaiwa_server::{AheadCounts, Server};
 use serde::Serialize;
 
 use super::{
@@ -18,7 +20,7 @@ use super::{
 };
 use crate::{
     breakdown::{Breakdown, TurnLog},
-    cli::{EngineKind, LatencyArgs},
+    cli::{self, EngineKind, LatencyArgs},
     engines,
     exit::{Code, Exit},
     output::{line, note},
@@ -40,6 +42,8 @@ const CUT_OFF_MS: u64 = 100;
 #[derive(Serialize)]
 struct Report {
     threads: usize,
+    /// Who ended the turns, and how soon.
+    turn_taking: String,
     engines: Vec<String>,
     utterances: usize,
     answered: usize,
@@ -51,7 +55,17 @@ struct Report {
     llm_first_clause_ms: Option<Distribution>,
     tts_first_chunk_ms: Option<Distribution>,
     delivery_ms: Option<Distribution>,
+    speculation: Speculation,
     turns: Vec<Turn>,
+}
+
+/// Work ahead of the end of turns, over all utterances.
+#[derive(Debug, Default, Serialize)]
+struct Speculation {
+    transcripts: u64,
+    transcripts_dropped: u64,
+    responses: u64,
+    responses_dropped: u64,
 }
 
 #[derive(Serialize)]
@@ -60,6 +74,8 @@ struct Turn {
     cut_off: bool,
     #[serde(flatten)]
     steps: Breakdown,
+    #[serde(skip)]
+    ahead: AheadCounts,
 }
 
 pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
@@ -80,20 +96,21 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
         || std::thread::available_parallelism().map_or(1, usize::from),
         usize::from,
     );
-    let engines = talk::load(arguments.engines, &[]).await?;
+    let engines = talk::load(arguments.engines.clone(), &[]).await?;
     let log = TurnLog::new();
-    let mut config = engines::server_config(&engines);
+    let mut config = engines::server_config(&engines, &arguments.engines);
     log.observe(&mut config);
     let server = Server::new(engines, config);
+    let taken = talk::taken(arguments.turn, arguments.eagerness);
 
     // The first turn of a process reads the models' pages from disk; it is not counted.
     if let Some((clip, speech)) = chosen.first() {
-        ask(&server, &log, clip, speech).await?;
+        ask(&server, &log, &taken, clip, speech).await?;
     }
     let mut turns = Vec::new();
     let mut unanswered = Vec::new();
     for (clip, speech) in &chosen {
-        match ask(&server, &log, clip, speech).await? {
+        match ask(&server, &log, &taken, clip, speech).await? {
             Some(turn) => {
                 note(format_args!("{}: {} ms", turn.file, turn.steps.total_ms));
                 turns.push(turn);
@@ -111,6 +128,10 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
     };
     let report = Report {
         threads,
+        turn_taking: match arguments.turn {
+            cli::Turn::Semantic => format!("semantic {:?}", arguments.eagerness).to_lowercase(),
+            turn => format!("{turn:?}").to_lowercase(),
+        },
         engines: names,
         utterances: chosen.len(),
         answered: turns.len(),
@@ -122,6 +143,20 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
         llm_first_clause_ms: of(|steps| steps.llm_first_clause_ms),
         tts_first_chunk_ms: of(|steps| steps.tts_first_chunk_ms),
         delivery_ms: of(|steps| steps.delivery_ms),
+        speculation: turns.iter().fold(Speculation::default(), |sum, turn| {
+            let AheadCounts {
+                transcripts,
+                transcripts_dropped,
+                responses,
+                responses_dropped,
+            } = turn.ahead;
+            Speculation {
+                transcripts: sum.transcripts + transcripts,
+                transcripts_dropped: sum.transcripts_dropped + transcripts_dropped,
+                responses: sum.responses + responses,
+                responses_dropped: sum.responses_dropped + responses_dropped,
+            }
+        }),
         turns,
     };
     print(&report, arguments.json)
@@ -134,10 +169,11 @@ fn print(report: &Report, json: bool) -> Result<(), Exit> {
         return line(json);
     }
     line(format_args!(
-        "{} of {} answered, {} cut off, {} threads, {}",
+        "{} of {} answered, {} cut off, {} turns, {} threads, {}",
         report.answered,
         report.utterances,
         report.false_cutoffs,
+        report.turn_taking,
         report.threads,
         report.engines.join(", ")
     ))?;
@@ -155,7 +191,16 @@ fn print(report: &Report, json: bool) -> Result<(), Exit> {
             ))?;
         }
     }
-    Ok(())
+    let Speculation {
+        transcripts,
+        transcripts_dropped,
+        responses,
+        responses_dropped,
+    } = report.speculation;
+    line(format_args!(
+        "ahead of the end: {transcripts} transcripts, {transcripts_dropped} dropped; {responses} \
+         answers, {responses_dropped} dropped"
+    ))
 }
 
 /// Takes utterances evenly from all sets, in a fixed order.
@@ -182,6 +227,7 @@ fn choose(clips: Vec<Clip>, pauses: &PauseMap, most: usize) -> Vec<(Clip, Speech
 async fn ask(
     server: &Server,
     log: &TurnLog,
+    taken: &TurnTaking,
     clip: &Clip,
     speech: &Speech,
 ) -> Result<Option<Turn>, Exit> {
@@ -193,6 +239,7 @@ async fn ask(
         .pace(Pace::RealTime)
         .build()?;
     let mut config = ConversationConfig::default();
+    config.turn = taken.clone();
     config.speech_end = SpeechEnd::Known(vec![end_ms]);
     let link = talk::link(server).await?;
     let (mut conversation, handle) = Conversation::start(link, card, config);
@@ -226,6 +273,9 @@ async fn ask(
             file: file(clip),
             cut_off,
             steps,
+            ahead: timings
+                .as_ref()
+                .map_or_else(AheadCounts::default, |t| t.ahead),
         }),
     )
 }
@@ -243,6 +293,7 @@ fn engine_names(arguments: &LatencyArgs) -> Result<Vec<String>, Exit> {
     let store = Store::open_default()?;
     let names = [
         "silero-vad",
+        "smart-turn-v3.2",
         &arguments.engines.stt,
         &arguments.engines.llm,
         "hibari",

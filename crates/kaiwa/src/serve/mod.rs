@@ -48,12 +48,13 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
     let engines = tokio::task::spawn_blocking(move || engines::load(&engine_arguments, &[]))
         .await
         .map_err(|error| Exit::new(Code::Failure, error))??;
-    let mut config = engines::server_config(&engines);
+    let mut config = engines::server_config(&engines, &arguments.engines);
     config.keys = keys;
     config.max_sessions = arguments.max_sessions;
     config.model = model;
     config.models = models;
     config.session.rate_limits = arguments.rate_limits;
+    config.mcp = arguments.mcp_allow.into_iter().collect();
     config.on_event = log;
 
     output::note(format_args!(

@@ -24,7 +24,7 @@ pub(super) async fn open(target: &Target, arguments: &TalkArgs) -> Result<Link, 
                 wanted.llm.clone_from(model);
             }
             let engines = load(wanted, &[]).await?;
-            let config = engines::server_config(&engines);
+            let config = engines::server_config(&engines, &arguments.engines);
             embedded(engines, config).await
         }
     }

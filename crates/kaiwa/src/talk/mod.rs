@@ -5,15 +5,16 @@ mod plan;
 mod render;
 mod typed;
 
-use std::{fs::File, io::BufWriter, io::Write, path::Path};
+use std::{fs::File, io::BufWriter, io::Write, path::Path, time::Duration};
 
 use kaiwa_client::{
-    Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Pace, SoundCard,
+    Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Pace, SoundCard, Turn,
 };
 
 use self::plan::{Plan, Typing};
 pub(crate) use self::{
     connect::{embedded, link, load},
+    plan::taken,
     render::{Format, Renderer},
 };
 use crate::{
@@ -22,6 +23,10 @@ use crate::{
     output, stop,
 };
 
+/// Silence after the input that lets every turn end: the longest that `semantic_vad` waits is
+/// 2 s here.
+const SEMANTIC_SILENCE: Duration = Duration::from_secs(3);
+
 pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     // What can be refused without a connection or a model is refused first.
     let mut plan = Plan::new(&arguments)?;
@@ -29,6 +34,10 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     config.instructions = plan.instructions.clone();
     config.voice = arguments.voice.clone();
     config.turn = plan.turn.clone();
+    if matches!(config.turn, Turn::Semantic { .. }) {
+        // A turn that does not look finished is waited for longer.
+        config.trailing_silence = SEMANTIC_SILENCE;
+    }
     config.output = plan.output_mode;
     if let Some(path) = &arguments.trace {
         config.trace = Some(trace(path)?);
@@ -94,10 +103,30 @@ impl Outcome {
                 Err(Exit::new(Code::Input, reason))
             }
             Some(reason @ EndReason::CardFailed { .. }) => Err(Exit::new(Code::Output, reason)),
+            Some(EndReason::Refused { message, param, .. }) => {
+                let hint = what_to_change(param.as_deref());
+                Err(Exit::new(Code::Failure, message).with_hint(hint))
+            }
             Some(reason @ EndReason::Rejected { .. }) => Err(Exit::new(Code::Failure, reason)),
             Some(reason) => Err(Exit::new(Code::Connection, reason)),
             None => Err(Exit::new(Code::Failure, "the conversation broke down")),
         }
+    }
+}
+
+/// What to do about a setting the server refused, given its path.
+fn what_to_change(param: Option<&str>) -> &'static str {
+    let is_of = |setting| param.is_some_and(|path| path.contains(setting));
+    if is_of("voice") {
+        "name a voice this server has with --voice, or leave it out for the server's own"
+    } else if is_of("instructions") {
+        "give other instructions with --instructions, or none"
+    } else if is_of("turn_detection") {
+        "try --turn none, which ends your turn with the input"
+    } else if is_of("modalities") {
+        "ask for the other kind of answer: with --output in sound, without it in writing"
+    } else {
+        "--trace FILE shows what was asked for; another --profile may say it in the server's way"
     }
 }
 
@@ -181,4 +210,37 @@ fn trace(path: &Path) -> Result<kaiwa_client::Trace, Exit> {
             output::note(format_args!("kaiwa: the trace ends here: {error}"));
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_configuration_is_a_failure_with_what_to_do() {
+        let refused = |param: Option<&str>| Outcome {
+            reason: Some(EndReason::Refused {
+                message: "the server refused the session's configuration: No.".to_owned(),
+                code: None,
+                param: param.map(str::to_owned),
+            }),
+            interrupted: false,
+            failed: None,
+        };
+        for (param, flag) in [
+            (Some("session.audio.output.voice"), "--voice"),
+            (Some("session.voice"), "--voice"),
+            (Some("session.instructions"), "--instructions"),
+            (Some("session.audio.input.turn_detection.type"), "--turn"),
+            (Some("session.output_modalities"), "--output"),
+            (Some("session.type"), "--profile"),
+            (None, "--trace"),
+        ] {
+            let exit = refused(param).into_result().expect_err("no success");
+            assert_eq!(exit.code, Code::Failure);
+            let shown = exit.to_string();
+            assert!(shown.contains("configuration: No.\nhint: "), "{shown}");
+            assert!(shown.contains(flag), "{shown}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use kaiwa_audio::Clip;
 use kaiwa_client::{CardError, CardErrorKind, Endpoint, Mic, OutputMode, Speaker, Turn};
+use kaiwa_protocol::Eagerness;
 
 use crate::{
     cli::{self, EngineKind, TalkArgs},
@@ -95,17 +96,15 @@ impl Plan {
             ),
             _ => "Type and press Enter. End with Ctrl-D.".to_owned(),
         });
+        let target = target(arguments)?;
         Ok(Self {
-            target: target(arguments)?,
             instructions: arguments
                 .instructions
                 .as_deref()
                 .map(instructions)
                 .transpose()?,
-            turn: match arguments.turn {
-                cli::Turn::Server => Turn::default(),
-                cli::Turn::None => Turn::None,
-            },
+            turn: turn(arguments, &target),
+            target,
             typing: if typed_lines {
                 Typing::Lines {
                     interrupt: at_terminal,
@@ -168,6 +167,34 @@ fn instructions(argument: &str) -> Result<String, Exit> {
             format!("cannot read the instructions {path}: {error}"),
         )
     })
+}
+
+/// Who ends turns: offline the server judges them. Endpoints may not know how, and a script
+/// does not depend on it.
+fn turn(arguments: &TalkArgs, target: &Target) -> Turn {
+    let is_offline =
+        matches!(target, Target::Embedded) && arguments.engines.engine == EngineKind::Local;
+    let default = match is_offline {
+        true => cli::Turn::Semantic,
+        false => cli::Turn::Server,
+    };
+    taken(arguments.turn.unwrap_or(default), arguments.eagerness)
+}
+
+/// How turns are taken, as the flags say it.
+pub(crate) fn taken(turn: cli::Turn, eagerness: cli::Eagerness) -> Turn {
+    match turn {
+        cli::Turn::Semantic => Turn::Semantic {
+            eagerness: Some(match eagerness {
+                cli::Eagerness::Low => Eagerness::Low,
+                cli::Eagerness::Medium => Eagerness::Medium,
+                cli::Eagerness::High => Eagerness::High,
+                cli::Eagerness::Auto => Eagerness::Auto,
+            }),
+        },
+        cli::Turn::Server => Turn::default(),
+        cli::Turn::None => Turn::None,
+    }
 }
 
 fn target(arguments: &TalkArgs) -> Result<Target, Exit> {

@@ -80,6 +80,106 @@ async fn a_key_refused_after_the_handshake_is_a_rejection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_configuration_ends_the_conversation_with_what_is_at_fault() {
+    // Some servers name the event, others only the setting.
+    for names_event in [true, false] {
+        let (link, mut server) = connected().await;
+        let card = FileCard::builder().build().expect("a card");
+        let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+        handle.say("Hello").expect("is taken");
+        handle.finish().expect("is taken");
+        let server = script(async move {
+            server
+                .send(
+                    json!({"type": "session.created", "session": {"type": "realtime", "id": "s"}}),
+                )
+                .await;
+            let update = server.expect("session.update").await;
+            let event_id = names_event.then(|| update["event_id"].clone());
+            server
+                .send(
+                    json!({"type": "error", "error": {"type": "invalid_request_error",
+                    "code": "invalid_value", "message": "Invalid value: 'nobody'.",
+                    "param": "session.audio.output.voice", "event_id": event_id}}),
+                )
+                .await;
+            // It is not talked to under a configuration that nobody wanted.
+            assert!(server.next().await.is_none());
+        });
+        let moments = all(conversation).await;
+        server.await.expect("the script");
+        assert_eq!(
+            reason(&moments),
+            &EndReason::Refused {
+                message: "the server refused the session's configuration: Invalid value: 'nobody'."
+                    .to_owned(),
+                code: Some("invalid_value".to_owned()),
+                param: Some("session.audio.output.voice".to_owned()),
+            }
+        );
+        assert!(reason(&moments).is_error());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_refused_after_one_was_taken_is_told_and_the_conversation_goes_on() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    handle.say("Hello").expect("is taken");
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        let update = server.open().await;
+        server
+            .send(
+                json!({"type": "error", "error": {"type": "invalid_request_error",
+                "code": "cannot_update_voice", "message": "Too late.",
+                "param": "session.audio.output.voice", "event_id": update["event_id"]}}),
+            )
+            .await;
+        server.expect("conversation.item.create").await;
+        server.expect("response.create").await;
+        server.begin_response("resp_1").await;
+        server.end_response("resp_1", "completed").await;
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    let told = events(&moments).into_iter().find_map(|event| match event {
+        Event::Error { message, .. } => Some(message.as_str()),
+        _ => None,
+    });
+    assert_eq!(told, Some("Too late."));
+    assert_eq!(reason(&moments), &EndReason::InputEnded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_refused_in_answer_to_the_configuration_is_no_fault_of_the_configuration() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
+    let server = script(async move {
+        let update = server.expect("session.update").await;
+        server
+            .send(
+                json!({"type": "error", "error": {"type": "invalid_request_error",
+                "code": "invalid_api_key", "message": "Incorrect API key provided",
+                "event_id": update["event_id"]}}),
+            )
+            .await;
+        server.close(3000, "").await;
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(
+        reason(&moments),
+        &EndReason::Rejected {
+            message: "Incorrect API key provided".to_owned()
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn frames_that_are_not_events_are_warnings() {
     let (link, mut server) = connected().await;
     let card = FileCard::builder().build().expect("a card");

@@ -3,6 +3,7 @@
 mod ends;
 mod interruptions;
 mod spoken;
+mod stalls;
 mod typed;
 
 use kaiwa_audio::Clip;

@@ -1,5 +1,6 @@
 //! What may happen to a session, and how likely it is.
 
+use kaiwa_protocol::{McpError, McpToolExecutionError, McpToolInfo};
 use kaiwa_session::EngineEvent;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -58,7 +59,7 @@ pub(super) enum EngineAct {
     Limit,
     /// Something the job is for.
     Piece,
-    Call,
+    Call(u8),
     Arguments,
     Fail,
     TooLong,
@@ -111,7 +112,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         9 => Just(EngineAct::Finish),
         1 => Just(EngineAct::Limit),
         9 => Just(EngineAct::Piece),
-        2 => Just(EngineAct::Call),
+        3 => any::<u8>().prop_map(EngineAct::Call),
         2 => Just(EngineAct::Arguments),
         1 => Just(EngineAct::Fail),
         1 => Just(EngineAct::TooLong),
@@ -140,9 +141,9 @@ pub(super) fn engine_event(job: &Job, act: EngineAct) -> EngineEvent {
             limit: 60,
         },
         (EngineAct::Nonsense(number), _) => nonsense(number),
-        (EngineAct::Call, _) => EngineEvent::CallStart {
+        (EngineAct::Call(number), _) => EngineEvent::CallStart {
             call_id: "call_x".to_owned(),
-            name: "f".to_owned(),
+            name: ["f", "look", "ask"][usize::from(number) % 3].to_owned(),
         },
         (EngineAct::Arguments, _) => EngineEvent::CallArguments {
             text: "{\"a\":".to_owned(),
@@ -162,8 +163,33 @@ pub(super) fn engine_event(job: &Job, act: EngineAct) -> EngineEvent {
         (EngineAct::Finish, JobKind::Generate) => generated(false),
         (EngineAct::Limit, JobKind::Generate) => generated(true),
         (EngineAct::Finish | EngineAct::Limit, JobKind::Speak { .. }) => EngineEvent::Spoken,
+        (EngineAct::Finish, JobKind::Judge) => EngineEvent::TurnJudged { probability: 0.9 },
+        (EngineAct::Limit, JobKind::Judge) => EngineEvent::TurnJudged { probability: 0.1 },
+        (EngineAct::Piece, JobKind::List | JobKind::CallTool | JobKind::Judge) => {
+            EngineEvent::Spoken
+        }
+        (EngineAct::Finish, JobKind::List) => EngineEvent::ToolsListed {
+            tools: ["look", "ask"].map(tool).to_vec(),
+        },
+        (EngineAct::Limit, JobKind::List) => EngineEvent::ToolsListed { tools: Vec::new() },
+        (EngineAct::Finish, JobKind::CallTool) => EngineEvent::ToolReturned {
+            output: "42".to_owned(),
+        },
+        (EngineAct::Limit, JobKind::CallTool) => EngineEvent::ToolFailed {
+            error: McpError::ToolExecution(McpToolExecutionError {
+                message: "broken".to_owned(),
+                ..McpToolExecutionError::default()
+            }),
+        },
         (EngineAct::Finish, JobKind::Transcribe) => transcript("hello"),
         (EngineAct::Limit, JobKind::Transcribe) => transcript(" "),
+    }
+}
+
+fn tool(name: &str) -> McpToolInfo {
+    McpToolInfo {
+        name: name.to_owned(),
+        ..McpToolInfo::default()
     }
 }
 
@@ -177,7 +203,7 @@ fn generated(truncated: bool) -> EngineEvent {
 }
 
 fn nonsense(number: u8) -> EngineEvent {
-    match number % 6 {
+    match number % 8 {
         0 => EngineEvent::Voice { probability: 0.9 },
         1 => EngineEvent::Text {
             text: "what? ".to_owned(),
@@ -189,6 +215,10 @@ fn nonsense(number: u8) -> EngineEvent {
             words: Vec::new(),
         },
         4 => EngineEvent::Spoken,
+        5 => EngineEvent::ToolsListed { tools: Vec::new() },
+        6 => EngineEvent::ToolReturned {
+            output: "what?".to_owned(),
+        },
         _ => generated(false),
     }
 }
@@ -247,7 +277,11 @@ impl ClientAct {
 /// The session of an update: mostly of the right type, sometimes faulty.
 fn session(number: usize, transcribes: bool) -> Value {
     let input = |input: Value| json!({"audio": {"input": input}});
-    let mut session = match number % 16 {
+    let server = |url: &str, approval: Value| {
+        json!({"type": "mcp", "server_label": "a", "server_url": url,
+            "require_approval": approval})
+    };
+    let mut session = match number % 20 {
         0 => input(json!({"turn_detection": null})),
         1 => input(json!({"turn_detection": {"type": "server_vad",
             "silence_duration_ms": 96, "idle_timeout_ms": 5000}})),
@@ -270,6 +304,12 @@ fn session(number: usize, transcribes: bool) -> Value {
             "format": {"type": "audio/pcmu"}}}}),
         12 if !transcribes => json!({"tools": [{"type": "function", "name": "f"}],
             "parallel_tool_calls": false, "tool_choice": "auto", "instructions": ""}),
+        16 | 17 if !transcribes => json!({"tools": [
+            server("http://a.test", json!({"never": {"tool_names": ["look"]}})),
+            {"type": "function", "name": "f"}]}),
+        18 if !transcribes => json!({"tools": [server("http://b.test", json!("never"))],
+            "tool_choice": {"type": "mcp", "server_label": "a"}}),
+        19 if !transcribes => json!({"tools": [{"type": "mcp", "server_label": "a"}]}),
         13 => json!({"nonsense": 1}),
         14 => json!({"type": "telepathy"}),
         _ => json!({}),
@@ -290,7 +330,7 @@ fn session(number: usize, transcribes: bool) -> Value {
 /// An item that a client creates.
 fn created(number: usize, world: &World) -> Value {
     let user = |content: Value| json!({"type": "message", "role": "user", "content": content});
-    match number % 10 {
+    match number % 12 {
         0 => user(json!([{"type": "input_text", "text": "hi"},
             {"type": "input_audio", "audio": "AAAA"}])),
         1 => user(json!([{"type": "input_audio", "audio": "AAAA".repeat(8)}])),
@@ -302,6 +342,9 @@ fn created(number: usize, world: &World) -> Value {
             "content": [{"type": "input_text", "text": "Be kind."}]}),
         6 => json!({"type": "function_call", "name": "f", "arguments": "{}"}),
         7 => json!({"type": "function_call_output", "call_id": "nobody", "output": "1"}),
+        9 | 10 => json!({"type": "mcp_approval_response",
+            "approval_request_id": world.request(number / 12),
+            "approve": number.is_multiple_of(3)}),
         8 => json!({"type": "function_call_output", "call_id": world.call(number),
             "output": "1"}),
         _ => user(json!([{"type": "input_text", "text": "What then?"}])),
@@ -318,6 +361,8 @@ fn parameters(number: usize, item: &str) -> Value {
         3 => json!({"max_output_tokens": 7, "instructions": null, "parallel_tool_calls": false}),
         4 => json!({"audio": {"output": {"voice": "ash", "format": {"type": "audio/pcmu"}}}}),
         5 => json!({"output_modalities": ["audio", "text"]}),
+        6 => json!({"tools": [{"type": "mcp", "server_label": "a",
+            "server_url": "http://a.test", "require_approval": "never"}]}),
         _ => json!({}),
     }
 }

@@ -10,6 +10,9 @@ use super::schema::Schemas;
 /// What every client takes in one frame.
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
+/// Items that only the server makes and that have no status: they are done later.
+const OURS_WITHOUT_STATUS: &[&str] = &["mcp_list_tools", "mcp_call", "mcp_approval_request"];
+
 /// Everything a session said, as far as it matters for what it says next.
 #[derive(Default)]
 pub(super) struct World {
@@ -40,6 +43,10 @@ pub(super) struct World {
     active: BTreeMap<String, Response>,
     responses: Vec<String>,
     calls: Vec<String>,
+    /// Items that ask whether a tool may be called.
+    requests: Vec<String>,
+    /// Listings of tools that have begun, and whether they are over.
+    listings: BTreeMap<String, bool>,
     /// The turn that began and did not end.
     turn: Option<String>,
     /// A turn that ended, or an idle time, that the next event has to commit.
@@ -64,6 +71,9 @@ pub(super) enum JobKind {
     Transcribe,
     Generate,
     Speak { words: Vec<Word> },
+    List,
+    CallTool,
+    Judge,
 }
 
 /// A response that is not done.
@@ -77,6 +87,8 @@ struct Response {
 /// An item of a response.
 struct Made {
     item_id: String,
+    /// Type of the item.
+    kind: String,
     /// Of a call.
     call_id: Option<String>,
     /// Kind of its part, `audio` or `text`, once it was added.
@@ -139,7 +151,12 @@ impl World {
         }
         assert!(self.active.is_empty(), "some response is not done");
         for (item, done) in &self.items {
-            assert!(done, "{item} was added and is neither done nor deleted");
+            // Nobody cancels a listing: it is done when its server has answered.
+            let is_asked = self.listings.get(item) == Some(&false);
+            assert!(
+                *done || is_asked,
+                "{item} was added and is neither done nor deleted"
+            );
         }
         let limits = if self.limited { self.dones } else { 0 };
         assert_eq!(self.limits_told, limits, "limits are told once a response");
@@ -160,6 +177,11 @@ impl World {
         pick(&self.responses, number)
     }
 
+    /// Some request for approval, perhaps one that was answered.
+    pub(super) fn request(&self, number: usize) -> String {
+        pick(&self.requests, number)
+    }
+
     /// Some call's id.
     pub(super) fn call(&self, number: usize) -> String {
         pick(&self.calls, number)
@@ -168,7 +190,7 @@ impl World {
     fn kind_of(&self, command: EngineCommand) -> JobKind {
         match command {
             EngineCommand::Transcribe { .. } => JobKind::Transcribe,
-            EngineCommand::Generate(_) => {
+            EngineCommand::Generate(_) | EngineCommand::Prime(_) => {
                 assert!(!self.transcribes, "there is nothing to answer");
                 JobKind::Generate
             }
@@ -186,6 +208,18 @@ impl World {
                 JobKind::Speak {
                     words: words.collect(),
                 }
+            }
+            EngineCommand::JudgeTurn { audio } => {
+                assert!(audio.len() <= 8 * 16_000);
+                JobKind::Judge
+            }
+            EngineCommand::ListTools(server) => {
+                assert!(server.url.starts_with("http"), "{server:?}");
+                JobKind::List
+            }
+            EngineCommand::CallTool { name, .. } => {
+                assert!(name == "look" || name == "ask", "{name} was offered");
+                JobKind::CallTool
             }
             EngineCommand::Detect { .. } => unreachable!("frames are no jobs of their own"),
         }
@@ -226,6 +260,7 @@ impl World {
             "response.created" => self.see_created(&event["response"]),
             "response.done" => self.see_done(&event["response"]),
             _ if kind.starts_with("response.") => self.see_progress(&kind, event),
+            _ if kind.starts_with("mcp_list_tools.") => self.see_listing(&kind, event),
             _ if kind.starts_with("conversation.item.") => self.see_item(&kind, event),
             _ if kind.starts_with("input_audio_buffer.") => self.see_buffer(&kind, event),
             _ => {}
@@ -240,6 +275,10 @@ impl World {
         match error["event_id"].as_str() {
             // Of what the session did by itself.
             None => {}
+            // Of an event before: a server that it declared cannot be asked.
+            id if text(&error["message"]).starts_with("Cannot list the tools") => {
+                assert!(id.is_some_and(|id| id.starts_with("mine_")), "{error}");
+            }
             id => {
                 assert_eq!(id, self.asked.as_deref(), "{error}");
                 self.refusals += 1;
@@ -272,6 +311,17 @@ impl World {
         }
     }
 
+    fn see_listing(&mut self, kind: &str, event: &Value) {
+        let id = text(&event["item_id"]);
+        if kind == "mcp_list_tools.in_progress" {
+            assert_eq!(self.items.get(&id), Some(&false), "{event}");
+            assert!(self.listings.insert(id, false).is_none(), "{event}");
+        } else {
+            assert_ne!(self.items.get(&id), Some(&false), "{event}");
+            assert_eq!(self.listings.insert(id, true), Some(false), "{event}");
+        }
+    }
+
     fn see_item(&mut self, kind: &str, event: &Value) {
         let id = match event["item_id"].as_str() {
             Some(id) => id.to_owned(),
@@ -285,7 +335,12 @@ impl World {
                     "{event}"
                 );
                 self.assert_there(&event["previous_item_id"]);
-                let in_progress = event["item"]["status"] == "in_progress";
+                let item_kind = text(&event["item"]["type"]);
+                let in_progress = event["item"]["status"] == "in_progress"
+                    || OURS_WITHOUT_STATUS.contains(&item_kind.as_str());
+                if item_kind == "mcp_approval_request" {
+                    self.requests.push(id.clone());
+                }
                 assert!(self.items.insert(id.clone(), false).is_none(), "{event}");
                 if !in_progress {
                     self.entering = Some((id.clone(), true));
@@ -372,14 +427,24 @@ impl World {
     }
 
     fn see_progress(&mut self, kind: &str, event: &Value) {
-        let response = self.active.get_mut(&text(&event["response_id"]));
+        let response = match event["response_id"].as_str() {
+            Some(id) => self.active.get_mut(id),
+            // Progress of a tool call tells only its item.
+            None => self.active.values_mut().find(|response| {
+                let mut made = response.outputs.iter();
+                made.any(|made| event["item_id"] == made.item_id.as_str())
+            }),
+        };
         let response = response.unwrap_or_else(|| panic!("of no active response: {event}"));
         let index = event["output_index"].as_u64().expect("an index") as usize;
         if kind == "response.output_item.added" {
             let item = &event["item"];
             let item_id = text(&item["id"]);
             assert_eq!(index, response.outputs.len(), "{event}");
-            assert_eq!(item["status"], "in_progress");
+            let kind = text(&item["type"]);
+            if !OURS_WITHOUT_STATUS.contains(&kind.as_str()) {
+                assert_eq!(item["status"], "in_progress");
+            }
             assert!(!self.all_items.contains(&item_id), "{event}");
             let call_id = item["call_id"].as_str().map(str::to_owned);
             if let Some(call_id) = &call_id {
@@ -391,6 +456,7 @@ impl World {
             }
             response.outputs.push(Made {
                 item_id,
+                kind,
                 call_id,
                 part: None,
                 said: String::new(),
@@ -447,6 +513,7 @@ impl Made {
             _ if audio => assert_eq!(self.part.as_deref(), Some("audio"), "{event}"),
             _ if written => assert_eq!(self.part.as_deref(), Some("text"), "{event}"),
             _ if call => assert_eq!(event["call_id"].as_str(), self.call_id.as_deref()),
+            _ if kind.starts_with("response.mcp_call") => assert_eq!(self.kind, "mcp_call"),
             _ => panic!("{event}"),
         }
         if kind.ends_with(".delta") {
@@ -464,20 +531,31 @@ impl Made {
                 }
             }
             self.dones.push(kind.to_owned());
+        } else if kind == "response.mcp_call.in_progress" {
+            assert_eq!(self.dones, ["response.mcp_call_arguments.done"], "{event}");
+        } else if kind.starts_with("response.mcp_call.") {
+            self.dones.push("response.mcp_call over".to_owned());
         }
     }
 
     fn finish(&mut self, item: &Value) {
         assert_ne!(item["status"], "in_progress", "{item}");
-        let family: &[&str] = match (self.call_id.is_some(), self.part.as_deref()) {
-            (true, _) => &["response.function_call_arguments.done"],
-            (false, Some("audio")) => &[
+        let family: &[&str] = match (self.kind.as_str(), self.part.as_deref()) {
+            ("function_call", None) => &["response.function_call_arguments.done"],
+            ("mcp_call", None) => {
+                assert_ne!(item["output"].is_string(), item["error"].is_object());
+                &["response.mcp_call_arguments.done", "response.mcp_call over"]
+            }
+            ("mcp_approval_request", None) => &[],
+            ("message", Some("audio")) => &[
                 "response.output_audio.done",
                 "response.output_audio_transcript.done",
                 "response.content_part.done",
             ],
-            (false, Some("text")) => &["response.output_text.done", "response.content_part.done"],
-            (false, other) => panic!("a part of kind {other:?}"),
+            ("message", Some("text")) => {
+                &["response.output_text.done", "response.content_part.done"]
+            }
+            (kind, part) => panic!("a {kind} with a part of kind {part:?}"),
         };
         assert_eq!(self.dones, family, "{item}");
         self.done = true;

@@ -3,9 +3,9 @@ use std::{f64::consts::PI, sync::Arc};
 use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
 
 /// Bands of the log-mel spectrogram.
-pub(super) const BANDS: usize = 80;
+pub(crate) const BANDS: usize = 80;
 /// Samples (16 000 Hz) from one frame to the next: 10 ms.
-pub(super) const HOP: usize = 160;
+pub(crate) const HOP: usize = 160;
 const WINDOW: usize = 400;
 const BINS: usize = WINDOW / 2 + 1;
 const RATE: f64 = 16_000.0;
@@ -16,7 +16,7 @@ const FLOOR: f32 = 1e-10;
 const RANGE: f32 = 8.0;
 
 /// What does not change from one spectrogram to the next: window, transform, filters.
-pub(super) struct MelFilters {
+pub(crate) struct MelFilters {
     window: Vec<f32>,
     fft: Arc<dyn RealToComplex<f32>>,
     bands: Vec<Band>,
@@ -29,7 +29,7 @@ struct Band {
 }
 
 impl MelFilters {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // A periodic Hann window.
         let window = (0..WINDOW)
             .map(|n| (0.5 - 0.5 * (2.0 * PI * n as f64 / WINDOW as f64).cos()) as f32)
@@ -46,7 +46,7 @@ impl MelFilters {
 ///
 /// Only the last step ([`finish`](Self::finish)) depends on the loudest frame of all, so
 /// the transforms can be done while somebody is still speaking.
-pub(super) struct LogMel<'a> {
+pub(crate) struct LogMel<'a> {
     filters: &'a MelFilters,
     /// Samples of which frames are still to be computed; begins with the mirrored start.
     pending: Vec<f32>,
@@ -60,7 +60,7 @@ pub(super) struct LogMel<'a> {
 }
 
 impl<'a> LogMel<'a> {
-    pub(super) fn new(filters: &'a MelFilters) -> Self {
+    pub(crate) fn new(filters: &'a MelFilters) -> Self {
         Self {
             filters,
             pending: Vec::new(),
@@ -73,7 +73,7 @@ impl<'a> LogMel<'a> {
     }
 
     /// Appends audio (16 000 Hz) and computes the frames it completes.
-    pub(super) fn push(&mut self, samples: &[f32]) {
+    pub(crate) fn push(&mut self, samples: &[f32]) {
         self.pending.extend_from_slice(samples);
         if !self.started {
             // Frame 0 is centred on sample 0: what lies before is the mirrored beginning.
@@ -95,7 +95,7 @@ impl<'a> LogMel<'a> {
     /// Ends the audio: follows it with silence up to `frames` frames in all, scales, and
     /// gives the spectrogram, [`BANDS`] values per frame. More frames than asked for are
     /// cut off.
-    pub(super) fn finish(mut self, frames: usize) -> Vec<f32> {
+    pub(crate) fn finish(mut self, frames: usize) -> Vec<f32> {
         // Frames that still overlap the audio are computed; those after it are constant.
         self.push(&[0.0; WINDOW]);
         self.frames.resize(frames * BANDS, FLOOR.log10());
