@@ -27,6 +27,8 @@ pub struct TurnTimings {
     pub audio_end_ms: Option<u64>,
     /// The detector judged the turn's last frame of speech.
     pub speech_end: Option<i64>,
+    /// Its end was judged by its sound, with `semantic_vad`.
+    pub judged: Option<i64>,
     /// The transcript was complete.
     pub transcribed: Option<i64>,
     /// The language model's first text.
@@ -49,6 +51,8 @@ pub(crate) struct Turns {
     session: u64,
     /// The detector's last frame of speech.
     voiced: Option<Millis>,
+    /// The last judgement of a pause.
+    judged: Option<Millis>,
     /// End of the user's turn that is not committed yet.
     stopped: Option<Stopped>,
     /// The user's turn that is not answered yet.
@@ -90,6 +94,7 @@ impl Turns {
             observer,
             session,
             voiced: None,
+            judged: None,
             stopped: None,
             committed: None,
             transcription: None,
@@ -114,6 +119,7 @@ impl Turns {
             EngineEvent::Voice { probability } if *probability >= SPEECH => {
                 self.voiced = Some(now);
             }
+            EngineEvent::TurnJudged { .. } => self.judged = Some(now),
             EngineEvent::Transcript { .. } if self.transcription == Some(id) => {
                 self.transcribed = Some(now);
             }
@@ -215,6 +221,7 @@ impl Turns {
             audio_end_ms: stopped.map(|stopped| stopped.audio_end_ms),
             speech_end: stopped.and_then(|stopped| stopped.voiced).map(relative),
             // Of the turn before, if this one has no audio.
+            judged: item_id.as_ref().and(self.judged).map(relative),
             transcribed: item_id.as_ref().and(self.transcribed).map(relative),
             item_id,
             first_text: self.first_text.map(relative),

@@ -17,7 +17,11 @@ use kaiwa_session::{EngineCommand, Generate, JobId};
 use kaiwa_tools::Servers;
 use tokio::sync::{mpsc, watch};
 
-use self::{pool::Lane, tools::Tools, work::Job};
+use self::{
+    pool::{JobCount, Lane},
+    tools::Tools,
+    work::Job,
+};
 use crate::engines::Engines;
 
 pub(crate) use self::{chats::Chats, pool::Pool, request::RequestJobs, work::JobResult};
@@ -56,6 +60,8 @@ pub(crate) struct Jobs {
     generating: Lane,
     speaking: Lane,
     under_way: HashMap<JobId, Cancel>,
+    /// Those of all sessions.
+    all_under_way: JobCount,
     /// Transcriptions and answers that are on their lanes, cancelled ones included.
     ordered: watch::Sender<Load>,
     frames: Option<mpsc::Sender<detector::Frame>>,
@@ -144,6 +150,7 @@ impl Jobs {
             generating: pool.lane(),
             speaking: pool.lane(),
             under_way: HashMap::new(),
+            all_under_way: pool.jobs(),
             ordered: watch::Sender::default(),
             frames: None,
             frames_waiting: 0,
@@ -218,6 +225,7 @@ impl Jobs {
     /// Asks a job to stop. What it still says is dropped by the session.
     pub(crate) fn cancel(&mut self, id: JobId) {
         if let Some(job) = self.under_way.remove(&id) {
+            self.all_under_way.end(1);
             job.cancel();
         }
         self.tools.cancel(id);
@@ -225,7 +233,9 @@ impl Jobs {
 
     /// Notes that a job has ended.
     pub(crate) fn ended(&mut self, id: JobId) {
-        self.under_way.remove(&id);
+        if self.under_way.remove(&id).is_some() {
+            self.all_under_way.end(1);
+        }
         self.tools.ended(id);
     }
 
@@ -247,9 +257,9 @@ impl Jobs {
         self.ordered.borrow().is_too_much()
     }
 
-    /// Whether nobody else is computing: then there is time for work that may be in vain.
+    /// Whether no other session is computing: then there is time for work that may be in vain.
     pub(crate) fn has_time(&self) -> bool {
-        self.generating.busy_threads() <= self.under_way.len()
+        self.all_under_way.get() == self.under_way.len()
     }
 
     /// Completes when it is no longer overloaded. Cancel safe.
@@ -264,6 +274,7 @@ impl Jobs {
     fn job(&mut self, id: JobId, results: mpsc::Sender<JobResult>) -> Job {
         let cancel = Cancel::new();
         self.under_way.insert(id, cancel.clone());
+        self.all_under_way.begin();
         Job {
             id,
             cancel,
@@ -382,6 +393,7 @@ impl Drop for Jobs {
         for job in self.under_way.values() {
             job.cancel();
         }
+        self.all_under_way.end(self.under_way.len());
         // Behind the generation under way, which keeps its cache locked.
         let engine = Arc::clone(&self.engines.language_model);
         let conversation = self.conversation;

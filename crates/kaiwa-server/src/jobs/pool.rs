@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     fmt,
     panic::{self, AssertUnwindSafe},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -19,7 +22,28 @@ pub(crate) type Task = Box<dyn FnOnce() + Send>;
 /// A lane's tasks run one at a time in their order. Lanes that have work are served in
 /// turn, one task each, so a session with many tasks does not keep another waiting for
 /// more than one task.
-pub(crate) struct Pool(Arc<Shared>);
+pub(crate) struct Pool(Arc<Shared>, JobCount);
+
+/// How many jobs all sessions of a pool have under way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobCount(Arc<AtomicUsize>);
+
+impl JobCount {
+    /// A job begins.
+    pub(crate) fn begin(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many jobs are over.
+    pub(crate) fn end(&self, jobs: usize) {
+        self.0.fetch_sub(jobs, Ordering::Relaxed);
+    }
+
+    /// The jobs that are under way.
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 struct Shared {
     limit: usize,
@@ -39,11 +63,17 @@ struct State {
 impl Pool {
     /// A pool of at most `limit` threads (at least one).
     pub(crate) fn new(limit: usize) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Shared {
             limit: limit.max(1),
             state: Mutex::default(),
             work: Condvar::new(),
-        }))
+        };
+        Self(Arc::new(shared), JobCount::default())
+    }
+
+    /// The count of its sessions' jobs, which they keep.
+    pub(crate) fn jobs(&self) -> JobCount {
+        self.1.clone()
     }
 
     /// A new lane without work.
@@ -155,12 +185,6 @@ struct LaneState {
 }
 
 impl Lane {
-    /// Threads of the pool that have work, for this lane or another.
-    pub(crate) fn busy_threads(&self) -> usize {
-        let state = self.pool.state();
-        state.threads - state.idle
-    }
-
     /// Appends a task.
     pub(crate) fn push(&self, task: Task) {
         let mut state = self.inner.state();

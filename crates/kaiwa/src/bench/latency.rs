@@ -74,6 +74,9 @@ struct Turn {
     cut_off: bool,
     #[serde(flatten)]
     steps: Breakdown,
+    /// After the end of speech: the judgement by its sound, the transcript, the first clause
+    /// and the first speech, ahead of the decision or after it.
+    steps_ms: [Option<i64>; 4],
     #[serde(skip)]
     ahead: AheadCounts,
 }
@@ -268,11 +271,22 @@ async fn ask(
     // The server reports a turn when its response has ended, which stopping brings about.
     let timings = log.turn(&latency.response).await;
     let cut_off = latency.decided_ms + CUT_OFF_MS < end_ms;
+    let decided = i64::try_from(latency.decided_ms.saturating_sub(end_ms)).unwrap_or_default();
+    let steps_ms = timings.as_ref().map_or([None; 4], |timings| {
+        let steps = [
+            timings.judged,
+            timings.transcribed,
+            timings.first_clause,
+            timings.first_speech,
+        ];
+        steps.map(|at| at.map(|at| at + decided))
+    });
     Ok(
         Breakdown::new(&latency, timings.as_ref()).map(|steps| Turn {
             file: file(clip),
             cut_off,
             steps,
+            steps_ms,
             ahead: timings
                 .as_ref()
                 .map_or_else(AheadCounts::default, |t| t.ahead),
