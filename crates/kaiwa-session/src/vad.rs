@@ -102,7 +102,12 @@ impl TurnDetector {
                 told.then_some(TurnEvent::Resume)
             }
             State::Pause { .. } if silence => self.pause(frame, is),
-            // Between the two bounds nothing changes.
+            // Between the two bounds nothing changes, but what was made of the pause so far has
+            // not heard this: it may be the end of a word.
+            State::Pause { since, told: true } => {
+                self.state = State::Pause { since, told: false };
+                Some(TurnEvent::Resume)
+            }
             State::Silence { .. } | State::Speech | State::Pause { .. } => None,
         }
     }
@@ -224,6 +229,34 @@ mod tests {
                 TurnEvent::Resume,
                 TurnEvent::Pause { frame: 17 },
                 TurnEvent::End { frame: 24 },
+            ]
+        );
+    }
+
+    #[test]
+    fn quiet_sound_in_a_pause_has_it_told_again_and_does_not_prolong_it() {
+        let parameters = TurnParameters {
+            threshold: 0.5,
+            silence_ms: 320,
+            pause_ms: Some(96),
+        };
+        let mut detector = TurnDetector::default();
+        let mut frames = vec![0.9; 3];
+        frames.extend([0.0; 4]);
+        frames.extend([0.4; 2]);
+        frames.extend([0.0; 10]);
+        let events: Vec<_> = frames
+            .iter()
+            .filter_map(|&p| detector.push(p, parameters))
+            .collect();
+        assert_eq!(
+            events,
+            [
+                TurnEvent::Start { frame: 0 },
+                TurnEvent::Pause { frame: 6 },
+                TurnEvent::Resume,
+                TurnEvent::Pause { frame: 10 },
+                TurnEvent::End { frame: 13 },
             ]
         );
     }

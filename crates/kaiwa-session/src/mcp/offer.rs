@@ -163,9 +163,11 @@ fn needs_approval(declared: &McpTool, info: &McpToolInfo) -> bool {
         None => true,
         Some(RequireApproval::Policy(policy)) => *policy != ApprovalPolicy::Never,
         Some(RequireApproval::Filter(filter)) => {
-            let never = filter.never.value().is_some_and(|f| matches(f, info));
-            let always = filter.always.value().is_some_and(|f| matches(f, info));
-            always || !never
+            // One that says nothing allows nothing.
+            let says = |f: &&ToolFilter| f.tool_names.is_value() || f.read_only.is_value();
+            let never = filter.never.value().filter(says);
+            let always = filter.always.value().filter(says);
+            always.is_some_and(|f| matches(f, info)) || !never.is_some_and(|f| matches(f, info))
         }
     }
 }
@@ -252,6 +254,12 @@ mod tests {
             ),
             (
                 r#","require_approval":{"always":{"tool_names":["delete"]},"never":{}}"#,
+                true,
+                true,
+            ),
+            (
+                r#","require_approval":{"always":{"tool_names":["delete"]},
+                    "never":{"tool_names":["delete","look.up"]}}"#,
                 true,
                 false,
             ),

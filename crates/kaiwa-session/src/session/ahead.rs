@@ -66,9 +66,11 @@ impl Session {
         self.may_work_ahead = allowed;
     }
 
-    /// The turn has paused: does what there will be to do if it is over.
-    pub(super) fn work_ahead(&mut self, end: u64, responds: bool) {
-        let Some(start) = self.turn_start().filter(|_| self.may_work_ahead) else {
+    /// The turn has paused: does what there will be to do if it is over. Where its words are
+    /// to be judged, it is transcribed whether or not there is time.
+    pub(super) fn work_ahead(&mut self, end: u64, responds: bool, judges_words: bool) {
+        let is_wanted = self.may_work_ahead || judges_words;
+        let Some(start) = self.turn_start().filter(|_| is_wanted) else {
             return;
         };
         let is_heard =
@@ -147,11 +149,13 @@ impl Session {
         }
     }
 
-    /// Drops the answer if a client's event may change what it is made from.
+    /// Drops the answer if a client's event may change what it is made from, or waits for it.
     pub(super) fn let_go_of_held(&mut self, event: &ClientEvent) {
         match event {
-            ClientEvent::SessionUpdate(_) => self.drop_ahead(),
-            ClientEvent::ConversationItemCreate(_)
+            // One out of band needs the language model, which the answer may keep for long.
+            ClientEvent::ResponseCreate(_)
+            | ClientEvent::SessionUpdate(_)
+            | ClientEvent::ConversationItemCreate(_)
             | ClientEvent::ConversationItemDelete(_)
             | ClientEvent::ConversationItemTruncate(_) => self.drop_held(),
             _ => {}

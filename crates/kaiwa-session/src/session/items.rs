@@ -8,7 +8,6 @@ use kaiwa_protocol::{
 
 use super::{Applied, Session};
 use crate::{
-    Millis,
     conversation::{Entry, Hearing, Place, Spoken, take_audio},
     event_size::{self, MAX_SHOWN_BYTES},
     refusal,
@@ -19,7 +18,7 @@ const ROOT: &str = "root";
 
 impl Session {
     /// `conversation.item.create`.
-    pub(super) fn create_item(&mut self, event: ConversationItemCreate, now: Millis) -> Applied {
+    pub(super) fn create_item(&mut self, event: ConversationItemCreate) -> Applied {
         let mut item = event.item;
         check_item("item", &item)?;
         if let Some(id) = item.id()
@@ -96,7 +95,6 @@ impl Session {
         self.conversation.insert(entry, place);
         self.conversation.count_created(&item_id, bytes);
         self.announce_item(&item_id);
-        self.go_about_approvals(now);
         Ok(())
     }
 

@@ -181,7 +181,7 @@ impl Session {
                     self.judge_turn(end);
                 }
                 if self.options.ahead_ms.is_some() {
-                    self.work_ahead(end, taking.create_response);
+                    self.work_ahead(end, taking.create_response, taking.eagerness.is_some());
                 }
             }
             Some(TurnEvent::Resume) => self.drop_ahead(),
@@ -406,6 +406,7 @@ impl Session {
         }
         self.tell_ahead(now);
         self.drop_ahead();
+        self.go_about_approvals(now);
     }
 
     /// Makes an item of audio; has it transcribed unless that is done.

@@ -218,7 +218,7 @@ impl Session {
                 self.outbox.send(InputAudioBufferCleared::default());
                 Ok(())
             }
-            ClientEvent::ConversationItemCreate(event) => self.create_item(event, now),
+            ClientEvent::ConversationItemCreate(event) => self.create_item(event),
             ClientEvent::ConversationItemRetrieve(event) => self.retrieve_item(&event),
             ClientEvent::ConversationItemTruncate(event) => self.truncate_item(&event),
             ClientEvent::ConversationItemDelete(event) => self.delete_item(event),
@@ -242,6 +242,7 @@ impl Session {
             )),
         };
         self.answer(applied, event_id.as_deref());
+        self.go_about_approvals(now);
     }
 
     fn handle_engine(&mut self, job: JobId, event: EngineEvent, now: Millis) {

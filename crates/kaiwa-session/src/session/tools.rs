@@ -167,6 +167,8 @@ impl Session {
             self.servers.set_listing(label, listing);
         }
         self.outbox.retire(job);
+        // An answer that is held was written without these tools.
+        self.drop_held();
         self.end_listing(item_id, Some(item));
         self.outbox.send(McpListToolsCompleted {
             item_id: item_id.to_owned(),
@@ -219,9 +221,10 @@ impl Session {
             .collect()
     }
 
-    /// Goes about the calls that the client has answered for, once nothing else is said.
+    /// Goes about the calls that the client has answered for, once nobody else speaks.
     pub(super) fn go_about_approvals(&mut self, now: Millis) {
-        if self.approvals.answered.is_empty() || self.active().is_some() {
+        let is_free = self.active().is_none() && !self.user_is_speaking();
+        if self.approvals.answered.is_empty() || !is_free {
             return;
         }
         let answered = std::mem::take(&mut self.approvals.answered);

@@ -379,3 +379,17 @@ fn an_interruption_drops_what_was_held_for_the_turn_before() {
         ]
     );
 }
+
+#[test]
+fn a_response_out_of_band_does_not_wait_for_an_answer_that_is_held() {
+    let mut harness = harness();
+    harness.by_hand = true;
+    harness.audio(480, true);
+    harness.audio(160, false);
+    harness.transcripts.push_back(Ok("Hello."));
+    harness.work("transcribe");
+    let held = harness.job("generate");
+    harness.client(json!({"type": "response.create", "response": {"conversation": "none"}}));
+    assert!(harness.cancelled.contains(&held));
+    assert_ne!(harness.job("generate"), held);
+}

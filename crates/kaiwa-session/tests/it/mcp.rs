@@ -262,6 +262,28 @@ fn an_approval_waits_for_the_answer_that_is_being_given() {
 }
 
 #[test]
+fn an_approval_in_a_turn_of_the_user_waits_for_its_answer() {
+    let mut harness = harness();
+    harness.answers.push_back(call("order", "{}"));
+    harness.say("order something");
+    let request = harness.last("response.output_item.done")["item"]["id"].clone();
+    let request = request.as_str().expect("an id").to_owned();
+    harness.transcripts.push_back(Ok("And make it quick."));
+    harness.audio(480, true);
+    harness.client(approve(&request, true));
+    assert_eq!(harness.sent("response.created").len(), 1);
+    harness.audio(352, false);
+    let done = harness.sent("response.done");
+    let output = |n: usize| &done[n]["response"]["output"][0]["type"];
+    assert_eq!(done.len(), 3);
+    assert_eq!(
+        (output(1), output(2)),
+        (&json!("message"), &json!("mcp_call"))
+    );
+    assert!(harness.sent("error").is_empty());
+}
+
+#[test]
 fn a_request_that_was_deleted_cannot_be_approved() {
     let mut harness = harness();
     harness.answers.push_back(call("order", "{}"));
