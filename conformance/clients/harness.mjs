@@ -37,7 +37,6 @@ export const WEATHER_TOOL = {
 
 const RATE = 24_000;
 const CHUNK_MS = 100;
-const SPEED = 4;
 const SCENARIO_LIMIT_MS = 40_000;
 const WAIT_LIMIT_MS = 15_000;
 
@@ -60,12 +59,11 @@ function pcm(...stretches) {
   return Int16Array.from(samples);
 }
 
-/** Gives samples to `send` in chunks, faster than they were spoken. */
+/** Gives samples to `send` in chunks, as fast as they are taken. */
 export async function stream(send, samples) {
   const size = (RATE * CHUNK_MS) / 1000;
   for (let at = 0; at < samples.length; at += size) {
-    send(samples.slice(at, at + size));
-    await new Promise((resolve) => setTimeout(resolve, CHUNK_MS / SPEED));
+    await send(samples.slice(at, at + size));
   }
 }
 

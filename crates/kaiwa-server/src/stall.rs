@@ -127,7 +127,7 @@ mod tests {
         let writing = tokio::spawn(async move { ours.write_all(&[1; 24]).await });
         let mut taken = [0; 8];
         for _ in 0..2 {
-            tokio::time::sleep(minute - Duration::from_secs(1)).await;
+            tokio::time::advance(minute - Duration::from_secs(1)).await;
             peer.read_exact(&mut taken).await.unwrap();
         }
         assert!(writing.await.unwrap().is_ok(), "slow is not stalled");

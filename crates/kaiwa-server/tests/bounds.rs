@@ -22,7 +22,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest},
 };
 
-use common::{Client, PATIENCE, Running, base64, decoded, engines::Fakes, silence, within};
+use common::{Client, PATIENCE, Running, base64, decoded, engines::Fakes, pass, silence, within};
 
 #[tokio::test]
 async fn what_is_no_event_is_answered_and_the_session_goes_on() {
@@ -332,11 +332,11 @@ async fn a_client_that_takes_minutes_for_one_message_has_not_stalled() {
     let pipe = client.socket.get_mut();
     let mut piece = vec![0; 64 << 10];
     for _ in 0..20 {
-        tokio::time::sleep(patience / 3).await;
+        pass(patience / 3).await;
         pipe.read_exact(&mut piece).await.unwrap();
         assert_eq!(server.sessions(), 1, "slow is not stalled");
     }
-    tokio::time::sleep(patience * 2).await;
+    pass(patience * 2).await;
     assert_eq!(server.sessions(), 0, "and this is");
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) voiced: Option<Voiced>,
     /// Whether the language model is not told of it any more: its context was full.
     pub(crate) forgotten: bool,
+    /// Of a tool of an MCP server: its name, as the language model was offered it.
+    pub(crate) offered: Option<String>,
 }
 
 /// Audio of a user.
@@ -87,12 +89,15 @@ impl Conversation {
         }
     }
 
-    /// Notes that the client created an item of so many bytes.
+    /// Notes that an item of the conversation, which the client created or caused, has so many
+    /// bytes.
     pub(crate) fn count_created(&mut self, item_id: &str, bytes: usize) {
-        self.created.insert(item_id.to_owned(), bytes);
+        if self.position(item_id).is_some() {
+            self.created.insert(item_id.to_owned(), bytes);
+        }
     }
 
-    /// Bytes of the items that the client created, without their audio.
+    /// Bytes of the items that the client created or caused, without their audio.
     pub(crate) fn created_bytes(&self) -> usize {
         self.created.values().sum()
     }
@@ -200,6 +205,7 @@ impl Entry {
             spoken: Vec::new(),
             voiced: None,
             forgotten: false,
+            offered: None,
         }
     }
 

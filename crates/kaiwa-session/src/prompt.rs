@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kaiwa_protocol::{
-    ContentPart, Item, ItemStatus, McpApprovalRequest, McpApprovalResponse, McpError, Message,
-    Role, Tool,
+    ContentPart, Item, ItemStatus, McpApprovalResponse, McpError, Message, Role, Tool,
 };
 
 use crate::{
@@ -23,7 +22,7 @@ pub(crate) fn messages<'a>(
 ) -> Vec<PromptMessage> {
     let mut messages = Vec::new();
     let mut told_calls: BTreeSet<&str> = BTreeSet::new();
-    let mut requests: BTreeMap<&str, &McpApprovalRequest> = BTreeMap::new();
+    let mut requests: BTreeMap<&str, (&String, &String)> = BTreeMap::new();
     if !instructions.is_empty() {
         messages.push(text_message(PromptRole::System, instructions.to_owned()));
     }
@@ -42,18 +41,20 @@ pub(crate) fn messages<'a>(
                 let failure = call.error.value().map(failure);
                 if let Some(output) = call.output.cloned().or(failure) {
                     let call_id = call.id.as_deref().unwrap_or_default();
-                    tell_call(&mut messages, call_id, &call.name, &call.arguments);
+                    let name = entry.offered.as_ref().unwrap_or(&call.name);
+                    tell_call(&mut messages, call_id, name, &call.arguments);
                     messages.push(tool_message(call_id, output));
                 }
             }
             Item::McpApprovalRequest(request) => {
                 let id = request.id.as_deref().unwrap_or_default();
-                requests.insert(id, request);
+                let name = entry.offered.as_ref().unwrap_or(&request.name);
+                requests.insert(id, (name, &request.arguments));
             }
             Item::McpApprovalResponse(answer) if !answer.approve => {
-                if let Some(request) = requests.get(answer.approval_request_id.as_str()) {
+                if let Some((name, arguments)) = requests.get(answer.approval_request_id.as_str()) {
                     let call_id = &answer.approval_request_id;
-                    tell_call(&mut messages, call_id, &request.name, &request.arguments);
+                    tell_call(&mut messages, call_id, name, arguments);
                     messages.push(tool_message(call_id, denial(answer)));
                 }
             }

@@ -8,6 +8,9 @@ pub enum Timer {
     Outputs,
     /// The longest time a session may last is over: it says so and closes.
     Expiry,
+    /// An answer was made for a turn that paused and neither ended nor went on: the client
+    /// sends no audio any more, and the answer is dropped.
+    Held,
     /// Nobody has spoken since the last answer was played (`idle_timeout_ms` of
     /// `server_vad`): the model is asked to speak to the user.
     Idle,

@@ -18,6 +18,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
@@ -220,6 +221,13 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("nothing happened for a long time")
+}
+
+/// Lets so much virtual time pass, in which everything else goes on. There is no real time to
+/// pass here: without the virtual clock this panics.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::advance(Duration::ZERO).await;
+    tokio::time::sleep_until(Instant::now() + time).await;
 }
 
 /// Something as loud as speech: a tone whose loudness goes up and down four times a

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use kaiwa_protocol::{
-    AllowedTools, ApprovalPolicy, McpTool, McpToolInfo, RequireApproval, Tool, ToolChoice,
+    AllowedTools, ApprovalPolicy, Item, McpTool, McpToolInfo, RequireApproval, Tool, ToolChoice,
     ToolFilter,
 };
 
 use super::Servers;
 use crate::{
+    conversation::Entry,
     engine::{McpServer, PromptTool, PromptToolChoice},
     prompt,
 };
@@ -35,8 +36,20 @@ pub(crate) struct Remote {
     pub(crate) server: McpServer,
     /// The tool's name, as the server knows it.
     pub(crate) name: String,
+    /// Its name, as the language model knows it.
+    offered: String,
     /// Whether the client is to be asked before it is called.
     pub(crate) needs_approval: bool,
+}
+
+impl Remote {
+    /// An item about this tool: the language model is told of it by the name it knows.
+    pub(crate) fn entry(&self, item: Item) -> Entry {
+        Entry {
+            offered: Some(self.offered.clone()),
+            ..Entry::plain(item)
+        }
+    }
 }
 
 impl Offer {
@@ -84,6 +97,7 @@ impl Offer {
                 label: label.clone(),
                 server: server.clone(),
                 name: info.name.clone(),
+                offered: name.clone(),
                 needs_approval,
             };
             self.remote.insert(name, remote);

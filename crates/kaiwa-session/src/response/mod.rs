@@ -373,6 +373,7 @@ impl Response {
             outbox,
             conversation,
         };
+        let whole = self.output.len();
         for part in self.parts.drain(..) {
             let item = match part {
                 Part::Message(message) => message.cut_off(&mut frame, &mut unheard_ms),
@@ -384,7 +385,7 @@ impl Response {
             self.output.extend(item);
         }
         // The tail of messages that were sent whole may have been unheard, too.
-        for item in self.output.iter().rev() {
+        for item in self.output[..whole].iter().rev() {
             let entry = item.id().and_then(|id| conversation.entry_mut(id));
             if let Some(voiced) = entry.and_then(|entry| entry.voiced.as_mut()) {
                 voiced.unhear(&mut unheard_ms);

@@ -74,15 +74,7 @@ impl ToolCallPart {
     /// Sends what was not sent yet, and makes the call once its arguments are written.
     pub(super) fn advance(&mut self, frame: &mut Frame<'_>) {
         if !self.announced {
-            self.announced = true;
-            let item = self.item(String::new(), None);
-            frame.outbox.send(ResponseOutputItemAdded {
-                response_id: frame.response_id.to_owned(),
-                output_index: self.output_index,
-                item: item.clone(),
-                ..ResponseOutputItemAdded::default()
-            });
-            frame.enter(Entry::plain(item), &self.item_id);
+            self.announce(frame);
         }
         if self.sent < self.arguments.len() {
             frame.outbox.send(ResponseMcpCallArgumentsDelta {
@@ -167,15 +159,16 @@ impl ToolCallPart {
             item: item.clone(),
             ..ResponseOutputItemDone::default()
         });
-        frame.settle(Entry::plain(item.clone()), &self.item_id);
+        frame.settle(self.remote.entry(item.clone()), &self.item_id);
         item
     }
 
     /// The response ends before the call is over. A call that the client was never told of
-    /// disappears: it was not made.
-    pub(super) fn cut_off(self, frame: &mut Frame<'_>) -> Option<Item> {
+    /// disappears, since it was not made; but of one it has approved it hears.
+    pub(super) fn cut_off(mut self, frame: &mut Frame<'_>) -> Option<Item> {
         if !self.announced {
-            return None;
+            self.approval_request_id.as_ref()?;
+            self.announce(frame);
         }
         match self.progress {
             Progress::Waiting => self.send_arguments(frame),
@@ -183,6 +176,18 @@ impl ToolCallPart {
             Progress::Returned(_) => {}
         }
         Some(self.finish(frame))
+    }
+
+    fn announce(&mut self, frame: &mut Frame<'_>) {
+        self.announced = true;
+        let item = self.item(String::new(), None);
+        frame.outbox.send(ResponseOutputItemAdded {
+            response_id: frame.response_id.to_owned(),
+            output_index: self.output_index,
+            item: item.clone(),
+            ..ResponseOutputItemAdded::default()
+        });
+        frame.enter(Entry::plain(item), &self.item_id);
     }
 
     fn send_arguments(&self, frame: &mut Frame<'_>) {
@@ -274,7 +279,7 @@ impl ApprovalPart {
             item: item.clone(),
             ..ResponseOutputItemDone::default()
         });
-        frame.settle(Entry::plain(item.clone()), &self.item_id);
+        frame.settle(self.remote.entry(item.clone()), &self.item_id);
         let call = ApprovedCall {
             request_id: self.item_id,
             remote: self.remote,

@@ -30,7 +30,13 @@ pub(super) struct Ahead {
     responds: bool,
     /// The answer, of which nothing was sent.
     held: Option<Response>,
+    /// When it is given up: it keeps the language model from others.
+    held_until: Millis,
 }
+
+/// How long an answer is held for a turn that neither ends nor goes on. Longer than any silence
+/// that is waited for by default.
+const MAX_HELD_MS: Millis = 5_000;
 
 /// The transcription of a turn up to its pause.
 #[derive(Debug)]
@@ -68,7 +74,7 @@ impl Session {
 
     /// The turn has paused: does what there will be to do if it is over. Where its words are
     /// to be judged, it is transcribed whether or not there is time.
-    pub(super) fn work_ahead(&mut self, end: u64, responds: bool, judges_words: bool) {
+    pub(super) fn work_ahead(&mut self, end: u64, responds: bool, judges_words: bool, now: Millis) {
         let is_wanted = self.may_work_ahead || judges_words;
         let Some(start) = self.turn_start().filter(|_| is_wanted) else {
             return;
@@ -86,6 +92,7 @@ impl Session {
                 transcript: Some(transcript),
                 responds,
                 held: None,
+                held_until: now + MAX_HELD_MS,
             });
         }
     }
@@ -165,6 +172,12 @@ impl Session {
     /// The answer that is held.
     pub(super) fn held(&self) -> Option<&Response> {
         self.ahead.as_ref()?.held.as_ref()
+    }
+
+    /// When the answer that is held is given up.
+    pub(super) fn held_deadline(&self) -> Option<Millis> {
+        self.held()?;
+        self.ahead.as_ref().map(|ahead| ahead.held_until)
     }
 
     /// The turn is over and is to be answered: gives the answer, if there is one.

@@ -181,7 +181,8 @@ impl Session {
                     self.judge_turn(end);
                 }
                 if self.options.ahead_ms.is_some() {
-                    self.work_ahead(end, taking.create_response, taking.eagerness.is_some());
+                    let judges_words = taking.eagerness.is_some();
+                    self.work_ahead(end, taking.create_response, judges_words, now);
                 }
             }
             Some(TurnEvent::Resume) => self.drop_ahead(),

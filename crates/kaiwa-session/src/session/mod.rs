@@ -180,7 +180,8 @@ impl Session {
         }
         let expiry = (self.expires_at, Timer::Expiry);
         let idle = self.idle_deadline().map(|at| (at, Timer::Idle));
-        Some(idle.map_or(expiry, |idle| idle.min(expiry)))
+        let held = self.held_deadline().map(|at| (at, Timer::Held));
+        [Some(expiry), idle, held].into_iter().flatten().min()
     }
 
     fn act_on_deadlines(&mut self, now: Millis) {
@@ -193,7 +194,12 @@ impl Session {
             let refusal = refusal::refuse(codes::SESSION_EXPIRED, &*message, None);
             self.outbox.refuse(*refusal, None);
             self.close(1001, &message);
-        } else if self.idle_deadline().is_some_and(|at| now >= at) {
+            return;
+        }
+        if self.held_deadline().is_some_and(|at| now >= at) {
+            self.drop_held();
+        }
+        if self.idle_deadline().is_some_and(|at| now >= at) {
             self.idle_at = None;
             self.speak_up(now);
         }

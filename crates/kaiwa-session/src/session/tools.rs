@@ -73,7 +73,11 @@ impl Approvals {
 
     /// Takes in an answer that was checked.
     pub(super) fn answer(&mut self, answer: &McpApprovalResponse) {
-        if let Some(asked) = self.asked.remove(&answer.approval_request_id) {
+        if let Some(mut asked) = self.asked.remove(&answer.approval_request_id) {
+            if !answer.approve {
+                // Whoever had to call it would have to ask again.
+                asked.settings.tool_choice = ToolChoice::Auto.into();
+            }
             self.answered.push(Answered {
                 call: answer.approve.then_some(asked.call),
                 settings: asked.settings,
@@ -140,13 +144,14 @@ impl Session {
             EngineEvent::ToolsListed { tools } => {
                 let item = listing(&item_id, &label, described(tools));
                 let bytes = event_size::item_bytes(&item);
-                if bytes <= MAX_SHOWN_BYTES {
+                let kept = self.conversation.created_bytes();
+                let most = MAX_SHOWN_BYTES.min(self.options.max_created_bytes.saturating_sub(kept));
+                if bytes <= most {
+                    self.conversation.count_created(&item_id, bytes);
                     return self.complete_listing(job, &label, &item_id, item);
                 }
-                let message = format!(
-                    "its tools take {bytes} bytes, and an event holds {MAX_SHOWN_BYTES}. Name \
-                     fewer of them on the server."
-                );
+                let message =
+                    format!("its tools take {bytes} bytes, and there is room for {most}.");
                 (LISTING_TOO_LARGE.to_owned(), message)
             }
             EngineEvent::Failed { code, message } => (code, message),

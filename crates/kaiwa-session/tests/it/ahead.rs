@@ -317,6 +317,24 @@ fn a_commit_in_the_pause_is_answered_once() {
 }
 
 #[test]
+fn an_answer_is_not_held_for_a_client_that_has_fallen_silent() {
+    let mut harness = harness();
+    harness.by_hand = true;
+    harness.audio(480, true);
+    harness.audio(160, false);
+    harness.transcripts.push_back(Ok("Hello."));
+    harness.work("transcribe");
+    let held = harness.job("generate");
+    harness.wait(4_000);
+    assert!(!harness.cancelled.contains(&held));
+    harness.wait(2_000);
+    assert!(harness.cancelled.contains(&held));
+    // The turn ends all the same when there is audio again.
+    harness.audio(224, false);
+    assert_eq!(harness.sent("response.created").len(), 1);
+}
+
+#[test]
 fn nothing_is_done_ahead_when_there_is_no_time() {
     let mut harness = harness();
     harness.session.allow_ahead(false);

@@ -1,10 +1,12 @@
 //! Tools of MCP servers: listed, called, approved.
 
 use kaiwa_protocol::{McpError, McpToolExecutionError, McpToolInfo};
-use kaiwa_session::{EngineCommand, EngineEvent, PromptToolChoice};
+use kaiwa_session::{
+    EngineCommand, EngineEvent, PromptToolChoice, RateLimitConfig, RateLimitName, SessionOptions,
+};
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, answer, failed, generated};
+use crate::harness::{Harness, answer, failed, generated, test_options};
 
 /// A session that is text only and has a server with the tools `today` and `order`, of which
 /// the first needs no approval.
@@ -281,6 +283,76 @@ fn an_approval_in_a_turn_of_the_user_waits_for_its_answer() {
         (&json!("message"), &json!("mcp_call"))
     );
     assert!(harness.sent("error").is_empty());
+}
+
+#[test]
+fn an_approved_call_that_a_limit_forbids_is_told_as_failed() {
+    let mut harness = Harness::with(SessionOptions {
+        rate_limits: vec![RateLimitConfig {
+            name: RateLimitName::Requests,
+            limit: 1,
+            window_ms: 60_000,
+        }],
+        ..test_options()
+    });
+    harness.listings.push_back(listed(&["order"]));
+    harness.client(json!({"type": "session.update", "session": session()}));
+    harness.answers.push_back(call("order", "{}"));
+    harness.say("order something");
+    let request = harness.last("response.output_item.done")["item"]["id"].clone();
+    harness.client(approve(request.as_str().expect("an id"), true));
+    let response = &harness.last("response.done")["response"];
+    assert_eq!(response["status"], "failed");
+    assert_eq!(response["output"][0]["approval_request_id"], request);
+    assert_eq!(
+        response["output"][0]["error"]["message"],
+        "The call was not made."
+    );
+    assert!(harness.sent("response.mcp_call.in_progress").is_empty());
+}
+
+#[test]
+fn the_model_is_told_of_a_tool_by_the_name_it_was_offered() {
+    let mut harness = Harness::new();
+    harness.listings.push_back(listed(&["look.up"]));
+    harness.client(
+        json!({"type": "session.update", "session": {"type": "realtime",
+        "output_modalities": ["text"], "tools": [{"type": "mcp", "server_label": "menu",
+            "server_url": "https://menu.test/mcp", "require_approval": "never"}]}}),
+    );
+    harness.answers.push_back(call("look_up", "{}"));
+    harness.say("what is there?");
+    assert_eq!(
+        harness.last("conversation.item.done")["item"]["name"],
+        "look.up"
+    );
+    harness.by_hand = true;
+    harness.client(json!({"type": "response.create"}));
+    let EngineCommand::Generate(generate) = &harness.jobs.back().expect("a job").1 else {
+        panic!("{:?}", harness.jobs);
+    };
+    let calls = generate.messages.iter().flat_map(|message| &message.calls);
+    let names: Vec<_> = calls.map(|call| call.name.as_str()).collect();
+    assert_eq!(names, ["look_up"]);
+}
+
+#[test]
+fn listings_fill_the_conversation_like_items_of_the_client() {
+    let mut harness = Harness::with(SessionOptions {
+        max_created_bytes: 300,
+        ..test_options()
+    });
+    let mut declared = session();
+    for url in ["https://a.test", "https://b.test", "https://c.test"] {
+        harness.listings.push_back(listed(&["today", "order"]));
+        declared["tools"][0]["server_url"] = json!(url);
+        harness.client(json!({"type": "session.update", "session": declared}));
+    }
+    assert_eq!(harness.sent("mcp_list_tools.completed").len(), 1);
+    assert_eq!(harness.sent("mcp_list_tools.failed").len(), 2);
+    let message = &harness.last("error")["error"]["message"];
+    let message = message.as_str().expect("a message");
+    assert!(message.contains("there is room for"), "{message}");
 }
 
 #[test]

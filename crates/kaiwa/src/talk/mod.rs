@@ -57,16 +57,7 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     let (conversation, handle) = Conversation::start(link, card, config);
     let stopping = handle.clone();
     match plan.typing {
-        Typing::Given(turns) => {
-            for turn in turns {
-                handle
-                    .say_next(turn)
-                    .map_err(|error| Exit::new(Code::Input, error))?;
-            }
-            handle
-                .finish()
-                .map_err(|error| Exit::new(Code::Failure, error))?;
-        }
+        Typing::Given(turns) => typed::give(&handle, turns)?,
         Typing::Lines { interrupt } => typed::read_lines(handle, interrupt),
     }
     let outcome = follow(

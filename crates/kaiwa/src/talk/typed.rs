@@ -4,10 +4,29 @@ use std::{io, thread, time::Duration};
 
 use kaiwa_client::{Handle, HandleError};
 
-use crate::output;
+use crate::{
+    exit::{Code, Exit},
+    output,
+};
 
 /// How long a line waits for its turn before it is given again.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// Types the turns that came with the command, and no more.
+pub(super) fn give(handle: &Handle, turns: Vec<String>) -> Result<(), Exit> {
+    for turn in turns {
+        match handle.say_next(turn) {
+            Ok(()) => {}
+            // Why it has ended is the last that it says itself.
+            Err(HandleError::Ended) => return Ok(()),
+            Err(error) => return Err(Exit::new(Code::Input, error)),
+        }
+    }
+    match handle.finish() {
+        Ok(()) | Err(HandleError::Ended) => Ok(()),
+        Err(error) => Err(Exit::new(Code::Failure, error)),
+    }
+}
 
 /// Reads lines in a thread of their own, because a read of stdin cannot be abandoned.
 /// The end of the input lets the conversation end.

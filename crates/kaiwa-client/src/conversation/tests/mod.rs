@@ -6,7 +6,10 @@ mod spoken;
 mod stalls;
 mod typed;
 
+use std::time::Duration;
+
 use kaiwa_audio::Clip;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -17,6 +20,13 @@ fn tone(ms: usize) -> Clip {
         rate_hz: 24_000,
         channels: 1,
     }
+}
+
+/// Lets so much virtual time pass, in which everything else goes on. There is no real time to
+/// pass here: without the virtual clock this panics.
+async fn pass(time: Duration) {
+    tokio::time::advance(Duration::ZERO).await;
+    tokio::time::sleep_until(Instant::now() + time).await;
 }
 
 /// Everything to the end.

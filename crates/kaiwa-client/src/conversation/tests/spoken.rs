@@ -175,7 +175,7 @@ async fn fast_input_is_fed_without_time_passing() {
     drop(handle);
     let server = script(async move {
         server.open().await;
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         user_turn(&mut server).await;
         server.hear(22_000).await;
         assert_eq!(begun.elapsed().as_millis(), 0);

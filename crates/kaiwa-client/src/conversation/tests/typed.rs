@@ -107,7 +107,7 @@ async fn the_next_typed_turn_waits_until_the_answer_was_played() {
         server.open().await;
         server.expect("conversation.item.create").await;
         server.expect("response.create").await;
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         server.begin_response("resp_1").await;
         server.speak("resp_1", "a", "A long answer", 3000).await;
         server.spoken("resp_1", "a", "A long answer").await;
