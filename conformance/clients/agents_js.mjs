@@ -125,9 +125,10 @@ await harness.run({
   "barge-in": conversation(async (talk) => {
     talk.session.sendMessage("Tell me a story");
     await talk.until(() => talk.audio.length > 0, "the story's first audio");
-    await talk.speak(harness.interruption());
+    await talk.speak(harness.cuttingIn());
     await talk.until(() => talk.interruptions > 0, "audio_interrupted");
     await talk.until(() => talk.of("conversation.item.truncated").length > 0, "the item's truncation");
+    await talk.speak(harness.fallingSilent());
     await talk.untilSaid("assistant", harness.STOPPED);
     const statuses = talk.of("response.done").map((event) => event.response.status);
     checkEqual(statuses, ["cancelled", "completed"], "how the responses ended");

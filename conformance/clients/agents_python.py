@@ -132,12 +132,13 @@ async def barge_in():
     async with conversation() as talk:
         await talk.session.send_message("Tell me a story")
         await talk.until(lambda: talk.of("audio"), "the story's first audio")
-        await talk.speak(harness.interruption())
+        await talk.speak(harness.cutting_in())
         await talk.until(lambda: talk.of("audio_interrupted"), "audio_interrupted")
+        await talk.until(lambda: talk.server("conversation.item.truncated"), "the item's truncation")
+        await talk.speak(harness.falling_silent())
         await talk.until_turns_ended(2)
         told = talk.of("audio")[0].item_id
         check_equal(talk.of("audio_interrupted")[0].item_id, told, "the item interrupted")
-        await talk.until(lambda: talk.server("conversation.item.truncated"), "the item's truncation")
         check_equal(talk.server("conversation.item.truncated")[0]["item_id"], told, "the item truncated")
         await talk.until(lambda: harness.STOPPED in talk.texts("assistant"), "the answer to the interruption")
         statuses = [event["response"]["status"] for event in talk.server("response.done")]

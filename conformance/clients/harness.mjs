@@ -46,6 +46,13 @@ export const utterance = () => pcm([0, 300], [1, 2000], [0, 1200]);
 /** A word thrown in. */
 export const interruption = () => pcm([0, 100], [1, 500], [0, 1200]);
 
+/**
+ * The same in two pieces, for a client that answers `speech_started` with a cancel of its own:
+ * with the turn's end already on its way it would cancel the next answer.
+ */
+export const cuttingIn = () => pcm([0, 100], [1, 500]);
+export const fallingSilent = () => pcm([0, 1200]);
+
 function pcm(...stretches) {
   const samples = [];
   for (const [loudness, ms] of stretches) {

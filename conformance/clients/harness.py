@@ -90,7 +90,22 @@ def utterance(ms=2_000):
 
 def interruption():
     """A word thrown in."""
-    return silence(100) + speech(500) + silence(1_200)
+    return cutting_in() + falling_silent()
+
+
+def cutting_in():
+    """The word, without the silence that ends the turn.
+
+    For a client that answers `speech_started` with a cancel of its own: it speaks no faster
+    than time passes, and with the turn's end already on its way it would cancel the next
+    answer.
+    """
+    return silence(100) + speech(500)
+
+
+def falling_silent():
+    """The silence that ends the turn."""
+    return silence(1_200)
 
 
 def chunks(pcm, ms=CHUNK_MS, rate=RATE):
