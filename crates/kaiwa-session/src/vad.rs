@@ -112,6 +112,25 @@ impl TurnDetector {
         }
     }
 
+    /// Samples of the silence that the stream ends with, since there was speech in it.
+    pub(crate) fn silence(&self) -> u64 {
+        match self.state {
+            State::Pause { since, .. } => (self.frames - since) * FRAME_SAMPLES,
+            State::Silence { .. } | State::Speech => 0,
+        }
+    }
+
+    /// Ends the turn if it has paused for so long already.
+    pub(crate) fn reconsider(&mut self, silence_ms: Millis) -> Option<TurnEvent> {
+        // 16 samples are a millisecond.
+        let is_over =
+            matches!(self.state, State::Pause { .. }) && self.silence() / 16 >= silence_ms;
+        is_over.then(|| {
+            self.state = State::default();
+            TurnEvent::End { frame: self.frames }
+        })
+    }
+
     /// Whether what was heard last may be the beginning of a turn.
     pub(crate) fn may_begin(&self) -> bool {
         matches!(self.state, State::Silence { heard: 1.., .. })

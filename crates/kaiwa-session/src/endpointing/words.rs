@@ -71,6 +71,12 @@ impl Words {
         }
     }
 
+    /// Whether the text is empty, or holds the sounds of somebody who may be about to speak.
+    pub(crate) fn are_none(text: &str) -> bool {
+        let tokens = tokens(text);
+        tokens.iter().all(|token| token.is_one_of(&HESITATIONS))
+    }
+
     /// Whether a number of so many digits is often whole: telephone numbers of 7, 10 and 11
     /// digits, payment cards of 15 and 16.
     pub(crate) fn is_whole_number(digits: usize) -> bool {
@@ -136,6 +142,9 @@ const BACKCHANNEL_PHRASES: [[&str; 2]; 6] = [
     ["of", "course"],
     ["uh", "huh"],
 ];
+
+/// Sounds before the words.
+const HESITATIONS: [&str; 5] = ["er", "erm", "uh", "uhm", "um"];
 
 /// Words of a turn that is only a backchannel, at most: "yeah, yeah, right".
 const BACKCHANNEL_WORDS: usize = 4;

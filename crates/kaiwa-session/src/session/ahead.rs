@@ -85,7 +85,7 @@ impl Session {
         if let Some(samples) = samples.filter(|_| is_heard) {
             self.ahead_counts.transcripts += 1;
             let transcript = AheadTranscript {
-                job: self.transcribe(samples),
+                job: self.transcribe(samples, JobOwner::Hearing),
                 heard: Vec::new(),
             };
             self.ahead = Some(Ahead {
@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// What the judge of the turn says.
-    pub(super) fn handle_verdict(&mut self, job: JobId, event: &EngineEvent) {
+    pub(super) fn handle_verdict(&mut self, job: JobId, event: &EngineEvent, now: Millis) {
         let sound = match event {
             EngineEvent::TurnJudged { probability } => Sound::Judged(*probability),
             EngineEvent::Failed { .. } => Sound::Unknown,
@@ -125,6 +125,7 @@ impl Session {
         {
             detection.verdict = None;
             detection.evidence.sound = sound;
+            self.reconsider_pause(now);
         }
     }
 

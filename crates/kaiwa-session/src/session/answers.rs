@@ -70,6 +70,9 @@ impl Session {
             None => self.active_index(),
         };
         let index = wanted.ok_or_else(refusal::cancel_not_active)?;
+        if self.responses[index].settings.in_conversation {
+            self.voiced_until = 0;
+        }
         self.end(index, Ending::Cancelled(StatusReason::ClientCancelled), now);
         Ok(())
     }
@@ -155,7 +158,11 @@ impl Session {
         for call in response.take_requests() {
             self.approvals.ask(call, response.settings.clone());
         }
-        if response.settings.in_conversation && response.playback_end().is_some() {
+        if let Some(end) = response
+            .playback_end()
+            .filter(|_| response.settings.in_conversation)
+        {
+            self.voiced_until = end;
             self.heard_voice
                 .get_or_insert_with(|| response.settings.wire_voice().clone());
         }
@@ -366,7 +373,7 @@ impl Session {
         let spoken = take_audio(&mut item, self.config.input_format())
             .into_iter()
             .map(|(index, audio)| {
-                let job = self.transcribe(audio.samples.clone());
+                let job = self.transcribe(audio.samples.clone(), JobOwner::Hearing);
                 Spoken::new(index, audio, Hearing::Pending(job), false)
             })
             .collect();

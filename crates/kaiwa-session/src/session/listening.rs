@@ -6,9 +6,8 @@ use kaiwa_protocol::{
     ContentPart, ConversationItemInputAudioTranscriptionCompleted as Completed,
     ConversationItemInputAudioTranscriptionDelta as Delta,
     ConversationItemInputAudioTranscriptionFailed as Failed,
-    ConversationItemInputAudioTranscriptionSegment as Segment, ErrorDetail,
-    InputAudioBufferCommitted, InputAudioBufferSpeechStarted, InputAudioBufferSpeechStopped,
-    InputAudioBufferTimeoutTriggered, Item, LogProb, Maybe, Number, StatusReason,
+    ConversationItemInputAudioTranscriptionSegment as Segment, InputAudioBufferCommitted,
+    InputAudioBufferSpeechStopped, InputAudioBufferTimeoutTriggered, Item, LogProb, Maybe, Number,
     TranscriptionDuration, TranscriptionError, TranscriptionLanguage, TranscriptionUsage,
 };
 
@@ -17,13 +16,11 @@ use crate::{
     Millis,
     config::Purpose,
     conversation::{Entry, Hearing, Place, Spoken, audio_message},
-    endpointing::{Evidence, JUDGED_MS},
     engine::{EngineCommand, EngineEvent, JobId},
     input_buffer::{SAMPLES_PER_MS, UserAudio},
     outbox::JobOwner,
     refusal,
     response::Ending,
-    vad::{FRAME_SAMPLES, TurnDetector, TurnEvent, TurnParameters},
 };
 
 /// Most audio in one append: 15 MiB.
@@ -32,42 +29,8 @@ const MAX_APPEND_BYTES: usize = 15 << 20;
 /// Least audio in a commit.
 const MIN_COMMIT_MS: f64 = 100.0;
 
-/// Audio kept between turns besides the prefix: more than a beginning of speech takes to be
-/// recognised, and enough for a client that commits by itself.
-const IDLE_MARGIN_MS: Millis = 500;
-
-/// Frames given to the detector at once (two seconds): the rest waits in the buffer.
-const MAX_FRAMES_OUT: u64 = 64;
-
 /// Who speaks, where speakers are asked for: nobody tells them apart yet.
 const SPEAKER: &str = "A";
-
-/// The turn detector's stream.
-#[derive(Debug)]
-pub(super) struct Detection {
-    job: JobId,
-    /// Position of its first frame.
-    origin: u64,
-    /// Frames given to the engine.
-    sent: u64,
-    /// Frames the engine has judged.
-    judged: u64,
-    detector: TurnDetector,
-    /// The turn that is going on.
-    turn: Option<Turn>,
-    /// What is known of it at a pause.
-    pub(super) evidence: Evidence,
-    /// The job that judges it by its sound.
-    pub(super) verdict: Option<JobId>,
-}
-
-/// A turn of the user that has begun.
-#[derive(Debug)]
-struct Turn {
-    item_id: String,
-    /// Position of its first sample, the prefix included.
-    start: u64,
-}
 
 /// Whose transcript the client is told of.
 struct Announcement {
@@ -98,19 +61,7 @@ impl Session {
         }
         self.buffer.push(bytes);
         if detected {
-            if self.detection.is_none() {
-                self.detection = Some(Detection {
-                    job: self.outbox.open(JobOwner::Detection),
-                    origin: self.buffer.start(),
-                    sent: 0,
-                    judged: 0,
-                    detector: TurnDetector::default(),
-                    turn: None,
-                    evidence: Evidence::default(),
-                    verdict: None,
-                });
-            }
-            self.feed_detector();
+            self.detect();
         }
         Ok(())
     }
@@ -129,91 +80,10 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets what the detector knows: the audio was taken away, or detection switched.
-    pub(super) fn restart_detection(&mut self) {
-        self.drop_ahead();
-        if let Some(detection) = self.detection.take() {
-            self.outbox.cancel(detection.job);
-            if let Some(job) = detection.verdict {
-                self.outbox.cancel(job);
-            }
-        }
-    }
-
-    /// The detector's answer to a frame.
-    pub(super) fn handle_voice(&mut self, event: EngineEvent, now: Millis) {
-        let probability = match event {
-            EngineEvent::Voice { probability } => probability,
-            EngineEvent::Failed { code, message } => {
-                // Without it the session is deaf, which would be worse unsaid.
-                let reason = format!("Turn detection failed: {message}");
-                let detail = ErrorDetail::server_error(&code, reason);
-                self.outbox.refuse(detail, None);
-                return self.close(1011, "turn detection failed");
-            }
-            _ => return,
-        };
-        let (Some(taking), Some(detection)) = (self.config.turn_taking(), &mut self.detection)
-        else {
-            return;
-        };
-        detection.judged += 1;
-        let judged = detection.origin + detection.judged * FRAME_SAMPLES;
-        let mut parameters = TurnParameters {
-            pause_ms: self.options.ahead_ms,
-            ..taking.parameters
-        };
-        if let Some(eagerness) = &taking.eagerness {
-            parameters.silence_ms = detection.evidence.silence_ms(eagerness);
-            parameters.pause_ms = Some(parameters.pause_ms.unwrap_or(JUDGED_MS));
-        }
-        match detection.detector.push(probability, parameters) {
-            Some(TurnEvent::Start { frame }) => {
-                let onset = detection.origin + frame * FRAME_SAMPLES;
-                let start = onset
-                    .saturating_sub(taking.prefix_ms * SAMPLES_PER_MS)
-                    .max(self.buffer.start());
-                self.start_turn(start, taking.interrupt_response, now);
-            }
-            Some(TurnEvent::Pause { frame }) => {
-                let end = detection.origin + frame * FRAME_SAMPLES;
-                if taking.eagerness.is_some() {
-                    self.judge_turn(end);
-                }
-                if self.options.ahead_ms.is_some() {
-                    let judges_words = taking.eagerness.is_some();
-                    self.work_ahead(end, taking.create_response, judges_words, now);
-                }
-            }
-            Some(TurnEvent::Resume) => self.drop_ahead(),
-            Some(TurnEvent::End { frame }) => {
-                let end = detection.origin + frame * FRAME_SAMPLES;
-                self.end_turn(end, taking.create_response, now);
-            }
-            None => {
-                let limit = self.options.max_buffer_ms * SAMPLES_PER_MS;
-                match &detection.turn {
-                    Some(turn) if judged - turn.start.min(judged) >= limit => {
-                        detection.detector.end_turn();
-                        self.end_turn(judged, taking.create_response, now);
-                    }
-                    Some(_) => {}
-                    None => {
-                        let idle_ms = taking.idle_timeout_ms.unwrap_or(0);
-                        let kept_ms = idle_ms.max(taking.prefix_ms + IDLE_MARGIN_MS);
-                        self.buffer
-                            .discard_before(judged.saturating_sub(kept_ms * SAMPLES_PER_MS));
-                    }
-                }
-            }
-        }
-        self.feed_detector();
-    }
-
     /// What the transcriber says.
     pub(super) fn handle_transcript(&mut self, job: JobId, event: EngineEvent, now: Millis) {
         let Some(event) = self.keep_ahead(job, event) else {
-            return;
+            return self.reconsider_pause(now);
         };
         let hearing = match &event {
             EngineEvent::TranscriptDelta { .. } => None,
@@ -278,14 +148,6 @@ impl Session {
         self.write_waiting();
     }
 
-    /// When the model is to speak up by itself. What may be the beginning of a turn is waited
-    /// for.
-    pub(super) fn idle_deadline(&self) -> Option<Millis> {
-        let may_begin = |detection: &Detection| detection.detector.may_begin();
-        let is_quiet = !self.detection.as_ref().is_some_and(may_begin);
-        self.idle_at.filter(|_| is_quiet)
-    }
-
     /// The user has been silent for too long: commits the silence and lets the model speak.
     /// Audio that nobody judged yet stays.
     pub(super) fn speak_up(&mut self, now: Millis) {
@@ -293,7 +155,7 @@ impl Session {
             return;
         };
         let end = match &self.detection {
-            Some(detection) => detection.origin + detection.judged * FRAME_SAMPLES,
+            Some(detection) => detection.judged_to(),
             None => self.buffer.received(),
         };
         let start = end
@@ -316,35 +178,17 @@ impl Session {
         self.config.turn_taking()?.idle_timeout_ms
     }
 
-    /// Whether the user is speaking.
-    pub(super) fn user_is_speaking(&self) -> bool {
-        self.detection
-            .as_ref()
-            .is_some_and(|detection| detection.turn.is_some())
-    }
-
-    /// Where the turn going on begins.
-    pub(super) fn turn_start(&self) -> Option<u64> {
-        Some(self.detection.as_ref()?.turn.as_ref()?.start)
-    }
-
-    /// The item that the turn going on will become.
-    pub(super) fn turn_item_id(&self) -> Option<&str> {
-        let turn = self.detection.as_ref()?.turn.as_ref()?;
-        Some(&turn.item_id)
-    }
-
     /// Has audio transcribed, unless nobody would learn what was said: there is no language
     /// model in a transcription session.
     pub(super) fn listen(&mut self, samples: Arc<[f32]>) -> Hearing {
         match (self.config.purpose(), self.config.transcription()) {
             (Purpose::Transcription, None) => Hearing::Failed,
-            _ => Hearing::Pending(self.transcribe(samples)),
+            _ => Hearing::Pending(self.transcribe(samples, JobOwner::Hearing)),
         }
     }
 
     /// Has audio transcribed as the session says.
-    pub(super) fn transcribe(&mut self, samples: Arc<[f32]>) -> JobId {
+    pub(super) fn transcribe(&mut self, samples: Arc<[f32]>, owner: JobOwner) -> JobId {
         let config = self.config.transcription();
         let language = config.and_then(|c| match c.languages.as_deref() {
             Some([only]) => Some(only.clone()),
@@ -364,29 +208,11 @@ impl Session {
             language,
             prompt,
         };
-        self.outbox.run(JobOwner::Hearing, command)
+        self.outbox.run(owner, command)
     }
 
-    fn start_turn(&mut self, start: u64, interrupt: bool, now: Millis) {
-        self.drop_ahead();
-        let item_id = self.outbox.ids.item();
-        self.idle_at = None;
-        self.outbox.send(InputAudioBufferSpeechStarted {
-            audio_start_ms: start / SAMPLES_PER_MS,
-            item_id: item_id.clone(),
-            ..InputAudioBufferSpeechStarted::default()
-        });
-        if let Some(detection) = &mut self.detection {
-            detection.turn = Some(Turn { item_id, start });
-        }
-        if interrupt {
-            let ending = Ending::Cancelled(StatusReason::TurnDetected);
-            self.end_active(ending, now);
-        }
-        self.prime();
-    }
-
-    fn end_turn(&mut self, end: u64, create_response: bool, now: Millis) {
+    /// The turn of the user is over.
+    pub(super) fn end_turn(&mut self, end: u64, create_response: bool, now: Millis) {
         let Some(turn) = self.detection.as_mut().and_then(|d| d.turn.take()) else {
             return;
         };
@@ -511,22 +337,6 @@ impl Session {
                 ..Failed::default()
             }),
             _ => {}
-        }
-    }
-
-    fn feed_detector(&mut self) {
-        let Some(detection) = &mut self.detection else {
-            return;
-        };
-        while detection.sent - detection.judged < MAX_FRAMES_OUT {
-            let from = detection.origin + detection.sent * FRAME_SAMPLES;
-            let Some(frame) = self.buffer.samples(from, from + FRAME_SAMPLES) else {
-                break;
-            };
-            let frame = frame.to_vec();
-            self.outbox
-                .run_in(detection.job, EngineCommand::Detect { frame });
-            detection.sent += 1;
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod ahead;
 mod answers;
+mod detection;
+mod interruption;
 mod items;
 mod listening;
 mod tools;
@@ -12,7 +14,7 @@ use kaiwa_protocol::{
 };
 
 pub use self::ahead::AheadCounts;
-use self::{ahead::Ahead, listening::Detection, tools::Approvals};
+use self::{ahead::Ahead, detection::Detection, tools::Approvals};
 use crate::{
     Millis, SessionOptions, Timer,
     config::{Config, Purpose},
@@ -64,6 +66,8 @@ pub struct Session {
     scale: Scale,
     /// When the session is over.
     expires_at: Millis,
+    /// When the listener will have heard the answers so far, if nothing stops them.
+    voiced_until: Millis,
     /// When the model is to speak up by itself.
     idle_at: Option<Millis>,
     closed: bool,
@@ -114,6 +118,7 @@ impl Session {
             limits: RateLimits::new(&options.rate_limits),
             scale: Scale::default(),
             expires_at: options.max_session_ms,
+            voiced_until: 0,
             idle_at: None,
             closed: false,
             config,
@@ -256,7 +261,8 @@ impl Session {
         match self.outbox.owner(job).cloned() {
             Some(JobOwner::Detection) => self.handle_voice(event, now),
             Some(JobOwner::Hearing) => self.handle_transcript(job, event, now),
-            Some(JobOwner::Verdict) => self.handle_verdict(job, &event),
+            Some(JobOwner::Doubt) => self.handle_doubt(job, event, now),
+            Some(JobOwner::Verdict) => self.handle_verdict(job, &event, now),
             Some(JobOwner::Priming) => self.outbox.retire(job),
             Some(JobOwner::Response(id)) => self.handle_answer(job, &id, event, now),
             Some(JobOwner::Listing { .. }) => self.handle_listing(job, event),

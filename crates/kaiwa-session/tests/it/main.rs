@@ -3,6 +3,7 @@
 mod harness;
 
 mod ahead;
+mod backchannels;
 mod barge_in;
 mod context;
 mod errors;
