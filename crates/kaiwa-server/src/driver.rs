@@ -21,6 +21,7 @@ use tracing::Instrument;
 use crate::{
     events::{Direction, FrameObserver, SessionLabel},
     jobs::{JobResult, Jobs, Results},
+    metrics::SessionMetrics,
     outgoing::Outgoing,
     server::{Seat, Shared, unix_seconds},
     timings::Turns,
@@ -217,7 +218,11 @@ impl Driver {
                 jobs,
                 results,
                 outgoing: Outgoing::start(socket, wire.clone(), config.patience),
-                turns: Turns::new(conversation, config.on_turn.clone()),
+                turns: Turns::new(
+                    conversation,
+                    config.on_turn.clone(),
+                    SessionMetrics::new(Arc::clone(&server.metrics)),
+                ),
                 dialect,
                 observer: config.on_event.as_ref().map(|observe| {
                     observe(&SessionLabel {

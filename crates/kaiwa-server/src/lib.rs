@@ -36,6 +36,7 @@ mod engines;
 mod events;
 mod http;
 mod jobs;
+mod metrics;
 mod outgoing;
 mod secrets;
 mod server;

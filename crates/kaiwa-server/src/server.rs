@@ -29,6 +29,7 @@ use crate::{
     engines::Engines,
     http,
     jobs::{self, Chats, Pool},
+    metrics::Metrics,
     secrets::{Bound, Secrets},
     stall::Patient,
     wire::Wire,
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) begun: u64,
     /// Sessions that are open or about to be.
     sessions: watch::Sender<usize>,
+    /// What was counted so far.
+    pub(crate) metrics: Arc<Metrics>,
     /// Requests that engines work on or are about to.
     requests: watch::Sender<usize>,
     stopping: watch::Sender<bool>,
@@ -81,6 +84,7 @@ impl Server {
             begun: unix_seconds(),
             config,
             sessions: watch::Sender::new(0),
+            metrics: Arc::default(),
             requests: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             next_conversation: AtomicU64::new(1),
@@ -88,7 +92,8 @@ impl Server {
     }
 
     /// The routes: `GET /v1/realtime` (WebSocket), what OpenAI's clients ask for besides
-    /// (client secrets, models, transcriptions, speech, chat completions), and `GET /health`.
+    /// (client secrets, models, transcriptions, speech, chat completions), `GET /health` and
+    /// `GET /metrics`.
     ///
     /// To be served over HTTP/1.1 with upgrades. Whoever serves it calls
     /// [`stop`](Self::stop) to end its sessions. Whether a client reads is then known by

@@ -3,7 +3,7 @@
 use kaiwa_protocol::ServerEvent;
 use kaiwa_session::{AheadCounts, EngineCommand, EngineEvent, JobId, Millis};
 
-use crate::config::TurnObserver;
+use crate::{config::TurnObserver, metrics::SessionMetrics};
 
 /// Probability from which a frame counts as speech here: the protocol's default threshold.
 const SPEECH: f32 = 0.5;
@@ -48,6 +48,7 @@ pub struct TurnTimings {
 /// Watches a session go by and collects its timings.
 pub(crate) struct Turns {
     observer: Option<TurnObserver>,
+    metrics: SessionMetrics,
     session: u64,
     /// The detector's last frame of speech.
     voiced: Option<Millis>,
@@ -66,7 +67,6 @@ pub(crate) struct Turns {
     first_speech: Option<Millis>,
     /// The response that is being sent.
     response: Option<Response>,
-    ahead: AheadCounts,
 }
 
 #[derive(Clone, Copy)]
@@ -89,9 +89,14 @@ struct Response {
 }
 
 impl Turns {
-    pub(crate) fn new(session: u64, observer: Option<TurnObserver>) -> Self {
+    pub(crate) fn new(
+        session: u64,
+        observer: Option<TurnObserver>,
+        metrics: SessionMetrics,
+    ) -> Self {
         Self {
             observer,
+            metrics,
             session,
             voiced: None,
             judged: None,
@@ -104,13 +109,12 @@ impl Turns {
             first_clause: None,
             first_speech: None,
             response: None,
-            ahead: AheadCounts::default(),
         }
     }
 
     /// How often the session has worked ahead.
     pub(crate) fn count_ahead(&mut self, counts: AheadCounts) {
-        self.ahead = counts;
+        self.metrics.count_ahead(counts);
     }
 
     /// An engine said something.
@@ -229,9 +233,10 @@ impl Turns {
             first_speech: self.first_speech.map(relative),
             first_audio: response.first_audio.map(relative),
             done: relative(now),
-            ahead: self.ahead,
+            ahead: self.metrics.ahead(),
         };
         tracing::debug!(?timings, "turn");
+        self.metrics.responded(&timings);
         if let Some(observer) = &self.observer {
             observer(&timings);
         }

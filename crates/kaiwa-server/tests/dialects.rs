@@ -290,4 +290,21 @@ async fn dialects_live_side_by_side() {
         Ask::get("/health").send(running.address).await.json()["sessions"],
         2
     );
+    let metrics = Ask::get("/metrics").send(running.address).await;
+    assert!(
+        metrics
+            .head
+            .contains("content-type: application/openmetrics-text;")
+    );
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    for line in [
+        "kaiwa_open{kind=\"session\"} 2",
+        "kaiwa_sessions_total 2",
+        "kaiwa_responses_total 2",
+    ] {
+        assert!(
+            metrics.lines().any(|each| each == line),
+            "{line} in {metrics}"
+        );
+    }
 }

@@ -62,7 +62,7 @@ impl Default for SessionOptions {
 
 /// Long enough that most gaps inside words and phrases are over, short enough that an answer is
 /// ready when half a second has passed.
-const DEFAULT_AHEAD_MS: Millis = 160;
+const DEFAULT_AHEAD_MS: Millis = 96;
 
 /// Shapes answers for the ear: what is spoken cannot be skimmed. Short, because small models
 /// lose the question over more, and because it is read before the first answer.

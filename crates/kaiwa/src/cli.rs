@@ -157,7 +157,7 @@ pub(crate) struct EngineArgs {
     pub(crate) llm: String,
 
     /// Milliseconds of silence after which a turn is answered ahead of its end, or "off". What
-    /// was made is dropped if the speaker goes on. The default is 160; a script's replies come
+    /// was made is dropped if the speaker goes on. The default is 96; a script's replies come
     /// in order, so that it is off for --engine scripted.
     #[arg(long, value_name = "MS|off", value_parser = speculation)]
     pub(crate) speculate: Option<Speculation>,
@@ -283,7 +283,7 @@ pub(crate) struct WerArgs {
     pub(crate) hypotheses: Option<PathBuf>,
 
     /// Milliseconds of silence after which a turn is answered ahead of its end, or "off". What
-    /// was made is dropped if the speaker goes on. The default is 160; a script's replies come
+    /// was made is dropped if the speaker goes on. The default is 96; a script's replies come
     /// in order, so that it is off for --engine scripted.
     #[arg(long, value_name = "MS|off", value_parser = speculation)]
     pub(crate) speculate: Option<Speculation>,

@@ -18,15 +18,15 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Request, State},
-    http::{Method, StatusCode, Uri},
+    http::{Method, StatusCode, Uri, header::CONTENT_TYPE},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Serialize;
 
 pub(crate) use self::error::ApiError;
-use crate::server::Shared;
+use crate::{metrics::MEDIA_TYPE, server::Shared};
 
 pub(crate) fn router(server: Arc<Shared>) -> Router {
     let keyed = Router::new()
@@ -50,6 +50,7 @@ pub(crate) fn router(server: Arc<Shared>) -> Router {
         // Judges keys by itself: ephemeral ones count here.
         .route("/v1/realtime", get(realtime::open))
         .route("/health", get(health))
+        .route("/metrics", get(metrics))
         .merge(keyed)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
@@ -88,6 +89,11 @@ async fn health(State(server): State<Arc<Shared>>) -> Json<Health> {
         max_requests: server.config.max_requests,
         version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+async fn metrics(State(server): State<Arc<Shared>>) -> impl IntoResponse {
+    let text = server.metrics.text(server.sessions(), server.requests());
+    ([(CONTENT_TYPE, MEDIA_TYPE)], text)
 }
 
 async fn unknown_route(method: Method, uri: Uri) -> ApiError {
