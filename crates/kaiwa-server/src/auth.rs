@@ -101,8 +101,11 @@ pub(crate) fn offered(headers: &HeaderMap) -> Option<&[u8]> {
     subprotocols(headers).find_map(|element| element.strip_prefix(IN_SUBPROTOCOL))
 }
 
-/// Whether a browser sends the request for a website that is neither on this machine nor on
-/// the host the request is for. Programs send no `Origin`.
+/// Whether a browser sends the request for a website that is neither on this machine nor at the
+/// address the request is for. Programs send no `Origin`.
+///
+/// A website with the same name as the host proves nothing: its owner may have let the name
+/// point to this machine after the page was loaded (DNS rebinding).
 fn of_foreign_website(headers: &HeaderMap) -> bool {
     let asked = headers
         .get(header::HOST)
@@ -113,7 +116,8 @@ fn of_foreign_website(headers: &HeaderMap) -> bool {
         let origin = origin.filter(|origin| origin.scheme().is_some());
         origin.as_ref().and_then(Uri::host).is_some_and(|host| {
             let asked = asked.as_ref().map(Authority::host);
-            is_loopback(host) || asked.is_some_and(|asked| asked.eq_ignore_ascii_case(host))
+            let is_asked = asked.is_some_and(|asked| asked.eq_ignore_ascii_case(host));
+            is_loopback(host) || (is_asked && address(host).is_some())
         })
     };
     !headers.get_all(header::ORIGIN).iter().all(is_at_home)
@@ -121,12 +125,15 @@ fn of_foreign_website(headers: &HeaderMap) -> bool {
 
 /// Whether a host of a URL, in which IPv6 has brackets, is this machine.
 fn is_loopback(host: &str) -> bool {
-    let address = host
+    host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(|ip| ip.is_loopback())
+}
+
+/// The address that a host of a URL is written as.
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host
         .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        .and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
 }
 
 /// The subprotocols a client offers, over all header lines.
@@ -198,8 +205,8 @@ mod tests {
             (Some("http://127.0.0.1:8080"), true),
             (Some("http://127.1.2.3"), true),
             (Some("http://[::1]:5173"), true),
-            (Some("http://kaiwa.lan"), true),
-            (Some("https://Kaiwa.LAN:8443"), true),
+            (Some("http://192.168.0.9:3000"), true),
+            (Some("http://kaiwa.lan"), false),
             (Some("https://example.com"), false),
             (Some("http://localhost.example.com"), false),
             (Some("http://127.0.0.1.example.com"), false),
@@ -212,7 +219,7 @@ mod tests {
             (Some(""), false),
         ];
         for (origin, accepted) in cases {
-            let mut headers = headers(&[("host", "kaiwa.lan:8080")]);
+            let mut headers = headers(&[("host", "192.168.0.9:8080")]);
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, origin.parse().unwrap());
             }
@@ -225,6 +232,15 @@ mod tests {
             headers.insert("api-key", HeaderValue::from_static("sk-1"));
             assert_eq!(Keys::only(["sk-1"]).check(&headers), Ok(()), "{origin:?}");
         }
+    }
+
+    #[test]
+    fn a_name_may_have_been_pointed_here_by_the_website_that_has_it() {
+        let rebound = headers(&[
+            ("host", "evil.example:8080"),
+            ("origin", "http://evil.example:8080"),
+        ]);
+        assert_eq!(Keys::any().check(&rebound), Err(Refusal::ForeignOrigin));
     }
 
     #[test]

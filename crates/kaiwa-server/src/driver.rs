@@ -280,6 +280,8 @@ impl Driver {
         let has_audio = !self.audio.is_empty();
         let has_room = jobs.frames_waiting() <= FRAMES_AHEAD;
         let is_overloaded = jobs.is_overloaded();
+        // Each pause in it may be transcribed: one event can hold an hour of them.
+        let gives_audio = has_audio && has_room && !is_overloaded;
         let takes_frames = !has_audio && !outgoing.is_flooded() && !is_overloaded;
         let stall = outgoing.stall_deadline();
         let timer = self
@@ -309,7 +311,7 @@ impl Driver {
             Some(result) = results.tools.recv(), if takes_results => self.hear(result),
             // Nothing to do but to read again.
             () = jobs.relieved(), if is_overloaded => {}
-            () = tokio::task::yield_now(), if has_audio && has_room => self.give_audio(),
+            () = tokio::task::yield_now(), if gives_audio => self.give_audio(),
             () = tokio::time::sleep_until(self.heard + self.patience), if has_audio && !has_room => {
                 self.effects.close(
                     close_code::ERROR,

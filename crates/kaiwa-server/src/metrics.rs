@@ -117,8 +117,12 @@ impl Metrics {
     }
 
     /// A response has ended.
-    pub(crate) fn responded(&self, timings: &TurnTimings) {
+    pub(crate) fn responded(&self) {
         self.responses.inc();
+    }
+
+    /// The answer to a turn has ended.
+    pub(crate) fn answered(&self, timings: &TurnTimings) {
         if let Some(ms) = timings.first_audio {
             // Audio is not sent before the response has begun.
             let ms = Millis::try_from(ms).unwrap_or_default();
@@ -173,8 +177,13 @@ impl SessionMetrics {
     }
 
     /// A response has ended.
-    pub(crate) fn responded(&self, timings: &TurnTimings) {
-        self.metrics.responded(timings);
+    pub(crate) fn responded(&self) {
+        self.metrics.responded();
+    }
+
+    /// The answer to a turn has ended.
+    pub(crate) fn answered(&self, timings: &TurnTimings) {
+        self.metrics.answered(timings);
     }
 }
 
@@ -194,7 +203,7 @@ mod tests {
                     ..AheadCounts::default()
                 });
             }
-            session.responded(&TurnTimings {
+            session.answered(&TurnTimings {
                 first_audio: Some(30),
                 ..TurnTimings::default()
             });

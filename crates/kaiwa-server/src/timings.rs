@@ -178,7 +178,8 @@ impl Turns {
                     stopped: self.stopped.take(),
                 });
             }
-            ServerEvent::ResponseCreated(event) => {
+            // One out of band answers no turn.
+            ServerEvent::ResponseCreated(event) if !event.response.conversation_id.is_null() => {
                 self.response = Some(Response {
                     id: event.response.id.clone(),
                     at: now,
@@ -194,6 +195,7 @@ impl Turns {
                 }
             }
             ServerEvent::ResponseDone(event) => {
+                self.metrics.responded();
                 let done = self
                     .response
                     .take_if(|response| response.id == event.response.id);
@@ -236,7 +238,7 @@ impl Turns {
             ahead: self.metrics.ahead(),
         };
         tracing::debug!(?timings, "turn");
-        self.metrics.responded(&timings);
+        self.metrics.answered(&timings);
         if let Some(observer) = &self.observer {
             observer(&timings);
         }

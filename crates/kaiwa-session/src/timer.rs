@@ -8,6 +8,9 @@ pub enum Timer {
     Outputs,
     /// The longest time a session may last is over: it says so and closes.
     Expiry,
+    /// A sound over the assistant's voice may be an interruption, and the client sends no audio
+    /// any more that would tell: it is one.
+    Doubt,
     /// An answer was made for a turn that paused and neither ended nor went on: the client
     /// sends no audio any more, and the answer is dropped.
     Held,

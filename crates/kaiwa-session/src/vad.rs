@@ -1,6 +1,6 @@
 //! Turn-taking on the probability of speech: one decision per frame.
 
-use crate::Millis;
+use crate::{Millis, input_buffer::SAMPLES_PER_MS};
 
 /// Samples of a frame at 16 000 Hz: 32 ms, what the Silero detector takes.
 pub(crate) const FRAME_SAMPLES: u64 = 512;
@@ -22,6 +22,8 @@ pub(crate) struct TurnParameters {
     pub(crate) silence_ms: Millis,
     /// Silence that is told of because it may become the end of the turn; `None` for none.
     pub(crate) pause_ms: Option<Millis>,
+    /// Longer silence that is told of as well; `None` for none.
+    pub(crate) long_pause_ms: Option<Millis>,
 }
 
 /// A decision of the detector. Frames are counted from the start of the stream.
@@ -34,6 +36,11 @@ pub(crate) enum TurnEvent {
     },
     /// The turn has paused for so long that it may be over.
     Pause {
+        /// Index of the first frame not judged yet.
+        frame: u64,
+    },
+    /// It has paused for longer.
+    LongPause {
         /// Index of the first frame not judged yet.
         frame: u64,
     },
@@ -60,8 +67,21 @@ enum State {
     Silence { onset: u64, heard: u32 },
     /// Somebody speaks.
     Speech,
-    /// Somebody spoke; silent since this frame. Whether that was told.
-    Pause { since: u64, told: bool },
+    /// Somebody spoke.
+    Pause(Pause),
+}
+
+/// A silence after speech.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pause {
+    /// Its first frame.
+    since: u64,
+    /// The first frame without any sound, not even a faint one, up to now.
+    quiet_since: u64,
+    /// Whether it was told.
+    told: bool,
+    /// Whether it was told that it is long.
+    long_told: bool,
 }
 
 impl TurnDetector {
@@ -91,40 +111,46 @@ impl TurnDetector {
                 Some(TurnEvent::Start { frame: onset })
             }
             State::Speech if silence => {
-                self.state = State::Pause {
+                self.state = State::Pause(Pause {
                     since: frame,
+                    quiet_since: frame,
                     told: false,
-                };
-                self.pause(frame, is)
+                    long_told: false,
+                });
+                self.pause(is)
             }
-            State::Pause { told, .. } if speech => {
+            State::Pause(pause) if speech => {
                 self.state = State::Speech;
-                told.then_some(TurnEvent::Resume)
+                pause.was_told().then_some(TurnEvent::Resume)
             }
-            State::Pause { .. } if silence => self.pause(frame, is),
+            State::Pause(_) if silence => self.pause(is),
             // Between the two bounds nothing changes, but what was made of the pause so far has
             // not heard this: it may be the end of a word.
-            State::Pause { since, told: true } => {
-                self.state = State::Pause { since, told: false };
-                Some(TurnEvent::Resume)
+            State::Pause(pause) => {
+                self.state = State::Pause(Pause {
+                    quiet_since: frame + 1,
+                    told: false,
+                    long_told: false,
+                    ..pause
+                });
+                pause.was_told().then_some(TurnEvent::Resume)
             }
-            State::Silence { .. } | State::Speech | State::Pause { .. } => None,
+            State::Silence { .. } | State::Speech => None,
         }
     }
 
     /// Samples of the silence that the stream ends with, since there was speech in it.
     pub(crate) fn silence(&self) -> u64 {
         match self.state {
-            State::Pause { since, .. } => (self.frames - since) * FRAME_SAMPLES,
+            State::Pause(pause) => (self.frames - pause.since) * FRAME_SAMPLES,
             State::Silence { .. } | State::Speech => 0,
         }
     }
 
     /// Ends the turn if it has paused for so long already.
     pub(crate) fn reconsider(&mut self, silence_ms: Millis) -> Option<TurnEvent> {
-        // 16 samples are a millisecond.
-        let is_over =
-            matches!(self.state, State::Pause { .. }) && self.silence() / 16 >= silence_ms;
+        let is_pause = matches!(self.state, State::Pause(_));
+        let is_over = is_pause && self.silence() / SAMPLES_PER_MS >= silence_ms;
         is_over.then(|| {
             self.state = State::default();
             TurnEvent::End { frame: self.frames }
@@ -141,20 +167,31 @@ impl TurnDetector {
         self.state = State::default();
     }
 
-    /// The pause goes on: tells that it is long, or that it was the end of the turn.
-    fn pause(&mut self, frame: u64, is: TurnParameters) -> Option<TurnEvent> {
-        let State::Pause { since, told } = &mut self.state else {
-            return None;
+    /// The pause goes on: tells of it, or that it was the end of the turn.
+    fn pause(&mut self, is: TurnParameters) -> Option<TurnEvent> {
+        let end = self.reconsider(is.silence_ms);
+        let State::Pause(pause) = &mut self.state else {
+            return end;
         };
-        // 16 samples are a millisecond.
-        let silence_ms = (frame + 1 - *since) * FRAME_SAMPLES / 16;
-        if silence_ms >= is.silence_ms {
-            self.state = State::default();
-            return Some(TurnEvent::End { frame: frame + 1 });
+        let frame = self.frames;
+        let quiet_ms = (frame - pause.quiet_since) * FRAME_SAMPLES / SAMPLES_PER_MS;
+        let is_due = |ms: Option<Millis>| ms.is_some_and(|ms| quiet_ms >= ms);
+        // One a frame: what is due at once comes with the next.
+        if !pause.told && is_due(is.pause_ms) {
+            pause.told = true;
+            return Some(TurnEvent::Pause { frame });
         }
-        let tells = !*told && is.pause_ms.is_some_and(|ms| silence_ms >= ms);
-        *told |= tells;
-        tells.then_some(TurnEvent::Pause { frame: frame + 1 })
+        if !pause.long_told && is_due(is.long_pause_ms) {
+            pause.long_told = true;
+            return Some(TurnEvent::LongPause { frame });
+        }
+        None
+    }
+}
+
+impl Pause {
+    fn was_told(self) -> bool {
+        self.told || self.long_told
     }
 }
 
@@ -174,6 +211,7 @@ mod tests {
             threshold: 0.5,
             silence_ms,
             pause_ms: None,
+            long_pause_ms: None,
         };
         probabilities
             .iter()
@@ -229,6 +267,7 @@ mod tests {
             threshold: 0.5,
             silence_ms: 320,
             pause_ms: Some(96),
+            long_pause_ms: Some(192),
         };
         let mut detector = TurnDetector::default();
         let mut frames = vec![0.9; 3];
@@ -247,6 +286,7 @@ mod tests {
                 TurnEvent::Pause { frame: 10 },
                 TurnEvent::Resume,
                 TurnEvent::Pause { frame: 17 },
+                TurnEvent::LongPause { frame: 20 },
                 TurnEvent::End { frame: 24 },
             ]
         );
@@ -258,6 +298,7 @@ mod tests {
             threshold: 0.5,
             silence_ms: 320,
             pause_ms: Some(96),
+            long_pause_ms: None,
         };
         let mut detector = TurnDetector::default();
         let mut frames = vec![0.9; 3];
@@ -274,7 +315,7 @@ mod tests {
                 TurnEvent::Start { frame: 0 },
                 TurnEvent::Pause { frame: 6 },
                 TurnEvent::Resume,
-                TurnEvent::Pause { frame: 10 },
+                TurnEvent::Pause { frame: 12 },
                 TurnEvent::End { frame: 13 },
             ]
         );
@@ -295,6 +336,7 @@ mod tests {
             threshold: 0.5,
             silence_ms: 32,
             pause_ms: None,
+            long_pause_ms: None,
         };
         for _ in 0..4 {
             detector.push(0.9, parameters);
@@ -313,6 +355,7 @@ mod tests {
             threshold: 0.05,
             silence_ms: 32,
             pause_ms: None,
+            long_pause_ms: None,
         };
         let events: Vec<_> = [0.06, 0.06, 0.06, 0.0]
             .iter()

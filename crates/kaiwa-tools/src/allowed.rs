@@ -107,6 +107,12 @@ fn http_url(text: &str) -> Result<Url, String> {
     if path.contains("%2f") || path.contains("%5c") {
         return Err("its path has an encoded slash or backslash".into());
     }
+    // `..;x` is `..` to some: what follows the semicolon is a parameter of the segment. Without
+    // one, dots were resolved by the parser.
+    let climbs = |segment: &str| segment.replace("%2e", ".").starts_with("..;");
+    if path.split('/').any(climbs) {
+        return Err("its path has a segment that climbs".into());
+    }
     Ok(url)
 }
 
@@ -162,6 +168,8 @@ mod tests {
             "https://example.com/mcp/%2e%2e/admin",
             "https://example.com/mcp/..%2Fadmin",
             "https://example.com/mcp/..%5cadmin",
+            "https://example.com/mcp/..;/admin",
+            "https://example.com/mcp/%2E.;a=b/admin",
             "https://example.com.evil/mcp",
             "https://sub.example.com/mcp",
             "https://example.com@evil/mcp",

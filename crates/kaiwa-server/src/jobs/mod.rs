@@ -35,8 +35,8 @@ const MAX_FRAMES_WAITING: usize = 128;
 /// Results of one kind that may wait for the session. A worker that has more to say waits.
 const MAX_RESULTS_WAITING: usize = 16;
 
-/// Transcriptions and answers a session may have on its lanes before its client's events are
-/// left unread: each holds its audio or its prompt. Speech does not count, because the texts it
+/// Transcriptions, judgements and answers a session may have on its lanes before its client's
+/// events are left unread: each holds its audio or its prompt. Speech does not count, because the texts it
 /// is made of are held back instead, and a long answer must not keep the client from
 /// interrupting it.
 const MAX_ORDERED: usize = 64;
@@ -192,8 +192,11 @@ impl Jobs {
             EngineCommand::JudgeTurn { audio } => {
                 let job = self.job(id, self.senders.transcripts.clone());
                 let engine = self.engines.end_of_turn.clone();
-                self.judging
-                    .push(Box::new(move || job.judge(engine.as_deref(), &audio)));
+                let ordered = Ordered::new(&self.ordered, audio.len());
+                self.judging.push(Box::new(move || {
+                    job.judge(engine.as_deref(), &audio);
+                    drop(ordered);
+                }));
             }
             EngineCommand::Prime(generate) => {
                 // No token at most: engines read the prompt, and write nothing.

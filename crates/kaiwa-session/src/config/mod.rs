@@ -330,6 +330,7 @@ impl Config {
                 threshold: DEFAULT_THRESHOLD as f32,
                 silence_ms: self.silence_ms,
                 pause_ms: None,
+                long_pause_ms: None,
             },
             prefix_ms: DEFAULT_PREFIX_MS,
             idle_timeout_ms: None,

@@ -68,8 +68,12 @@ pub(crate) struct Response {
     items: u32,
     /// Audio that was sent.
     audio_ms: Millis,
+    /// When the listener will have heard what was there before.
+    pub(crate) plays_from: Millis,
     /// When the listener will have heard all that was sent, playing it as it comes.
     playback_end: Option<Millis>,
+    /// Whether the listener plays it no more.
+    pub(crate) is_silenced: bool,
 }
 
 /// How a response ends.
@@ -164,7 +168,9 @@ impl Response {
             output: Vec::new(),
             items: 0,
             audio_ms: 0,
+            plays_from: 0,
             playback_end: None,
+            is_silenced: false,
         }
     }
 
@@ -237,6 +243,12 @@ impl Response {
     /// Whether an item with this id is being made.
     pub(crate) fn makes(&self, item_id: &str) -> bool {
         self.parts.iter().any(|part| part.item_id() == item_id)
+    }
+
+    /// Whether this is an item of its, finished or not.
+    pub(crate) fn has_made(&self, item_id: &str) -> bool {
+        let mut finished = self.output.iter().filter_map(Item::id);
+        self.makes(item_id) || finished.any(|id| id == item_id)
     }
 
     /// The message with this id, if it is being made.
@@ -483,8 +495,8 @@ impl Response {
                     let sent_ms = message.advance(&mut frame);
                     if sent_ms > 0 {
                         // Behind what is still playing.
-                        let from = self.playback_end.map_or(now, |end| end.max(now));
-                        self.playback_end = Some(from + sent_ms);
+                        let from = self.playback_end.unwrap_or(self.plays_from);
+                        self.playback_end = Some(from.max(now) + sent_ms);
                         self.audio_ms += sent_ms;
                     }
                 }

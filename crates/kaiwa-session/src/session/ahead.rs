@@ -99,7 +99,6 @@ impl Session {
 
     /// The turn has paused: has it judged whether it is over.
     pub(super) fn judge_turn(&mut self, end: u64) {
-        self.forget_evidence();
         let most = JUDGED_AUDIO_MS * SAMPLES_PER_MS;
         let start = self
             .turn_start()

@@ -77,6 +77,19 @@ impl Session {
         Ok(())
     }
 
+    /// The listener has stopped playing this item.
+    pub(super) fn fall_silent(&mut self, item_id: &str) {
+        match self.active_index().map(|index| &mut self.responses[index]) {
+            Some(active) if !active.has_made(item_id) => {}
+            active => {
+                active
+                    .into_iter()
+                    .for_each(|active| active.is_silenced = true);
+                self.voiced_until = 0;
+            }
+        }
+    }
+
     /// A turn of the user is over: answers it, unless an answer is still being given.
     pub(super) fn respond_to_turn(&mut self, item_id: String, now: Millis) {
         if let Some(active) = self.active() {
@@ -158,11 +171,11 @@ impl Session {
         for call in response.take_requests() {
             self.approvals.ask(call, response.settings.clone());
         }
-        if let Some(end) = response
-            .playback_end()
-            .filter(|_| response.settings.in_conversation)
-        {
-            self.voiced_until = end;
+        let voiced = response.playback_end();
+        if let Some(end) = voiced.filter(|_| response.settings.in_conversation) {
+            if !response.is_silenced {
+                self.voiced_until = end;
+            }
             self.heard_voice
                 .get_or_insert_with(|| response.settings.wire_voice().clone());
         }
@@ -271,6 +284,7 @@ impl Session {
         let entries = self.conversation.entries().iter();
         if response.settings.in_conversation {
             self.idle_at = None;
+            response.plays_from = self.voiced_until;
             let ids = entries.filter_map(|entry| entry.item.id());
             response.context = ids.map(str::to_owned).collect();
         } else if response.input.is_none() {
@@ -310,7 +324,7 @@ impl Session {
             }
         }
         let in_conversation = response.settings.in_conversation;
-        let played_at = response.playback_end().unwrap_or(now).max(now);
+        let played_at = self.voiced_until.max(now);
         let tokens = response.end(ending, &mut self.outbox, &mut self.conversation, now);
         if let Some(updated) = self.limits.end(tokens, now) {
             self.outbox.send(updated);

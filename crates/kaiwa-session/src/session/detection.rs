@@ -109,7 +109,7 @@ impl Session {
         let parameters = parameters(&taking, detection, self.options.ahead_ms);
         let event = detection.detector.push(probability, parameters);
         if detection.doubt.is_some() {
-            self.weigh_doubt(taking.interrupt_response, now);
+            self.weigh_doubt(now);
         } else {
             self.follow_voice(event, &taking, now);
         }
@@ -142,22 +142,20 @@ impl Session {
                 let start = onset
                     .saturating_sub(taking.prefix_ms * SAMPLES_PER_MS)
                     .max(self.buffer.start());
-                let is_semantic = taking.eagerness.is_some();
-                if is_semantic && taking.interrupt_response && self.may_be_nothing(now) {
-                    self.doubt(start, onset);
+                if self.may_be_nothing(now) {
+                    self.doubt(start, onset, now);
                 } else {
                     self.start_turn(start, taking.interrupt_response, now);
                 }
             }
             Some(TurnEvent::Pause { frame }) => {
                 let end = detection.origin + frame * FRAME_SAMPLES;
-                if taking.eagerness.is_some() {
-                    self.judge_turn(end);
-                }
-                if self.options.ahead_ms.is_some() {
-                    let judges_words = taking.eagerness.is_some();
-                    self.work_ahead(end, taking.create_response, judges_words, now);
-                }
+                let judges_words = taking.eagerness.is_some();
+                self.work_ahead(end, taking.create_response, judges_words, now);
+            }
+            Some(TurnEvent::LongPause { frame }) => {
+                let end = detection.origin + frame * FRAME_SAMPLES;
+                self.judge_turn(end);
             }
             Some(TurnEvent::Resume) => self.drop_ahead(),
             Some(TurnEvent::End { frame }) => {
@@ -262,12 +260,15 @@ fn parameters(
     };
     if let Some(eagerness) = &taking.eagerness {
         parameters.silence_ms = detection.evidence.silence_ms(eagerness);
-        parameters.pause_ms = Some(pause_ms.unwrap_or(JUDGED_MS));
+        parameters.long_pause_ms = Some(JUDGED_MS);
+        // Its words are wanted in time, whenever the answer is to be begun.
+        parameters.pause_ms = pause_ms.map(|ms| ms.min(JUDGED_MS));
     }
     if detection.doubt.is_some() {
         // Nothing has begun that could pause or end.
         parameters.silence_ms = Millis::MAX;
         parameters.pause_ms = None;
+        parameters.long_pause_ms = None;
     }
     parameters
 }

@@ -175,8 +175,7 @@ impl Session {
         }
         ledger.truncate(event.audio_end_ms);
         entry.hide_truncated();
-        // Whoever cuts an answer has stopped playing it.
-        self.voiced_until = 0;
+        self.fall_silent(&event.item_id);
         self.outbox.send(ConversationItemTruncated {
             item_id: event.item_id.clone(),
             content_index: event.content_index,

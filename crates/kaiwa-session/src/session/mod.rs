@@ -186,7 +186,9 @@ impl Session {
         let expiry = (self.expires_at, Timer::Expiry);
         let idle = self.idle_deadline().map(|at| (at, Timer::Idle));
         let held = self.held_deadline().map(|at| (at, Timer::Held));
-        [Some(expiry), idle, held].into_iter().flatten().min()
+        let doubt = self.doubt_deadline().map(|at| (at, Timer::Doubt));
+        let all = [Some(expiry), idle, held, doubt];
+        all.into_iter().flatten().min()
     }
 
     fn act_on_deadlines(&mut self, now: Millis) {
@@ -203,6 +205,9 @@ impl Session {
         }
         if self.held_deadline().is_some_and(|at| now >= at) {
             self.drop_held();
+        }
+        if self.doubt_deadline().is_some_and(|at| now >= at) {
+            self.believe_doubt(now);
         }
         if self.idle_deadline().is_some_and(|at| now >= at) {
             self.idle_at = None;
@@ -253,6 +258,7 @@ impl Session {
             )),
         };
         self.answer(applied, event_id.as_deref());
+        self.review_doubt(now);
         self.go_about_approvals(now);
     }
 

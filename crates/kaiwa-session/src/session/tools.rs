@@ -228,7 +228,7 @@ impl Session {
 
     /// Goes about the calls that the client has answered for, once nobody else speaks.
     pub(super) fn go_about_approvals(&mut self, now: Millis) {
-        let is_free = self.active().is_none() && !self.user_is_speaking();
+        let is_free = self.active().is_none() && !self.user_is_speaking() && !self.is_in_doubt();
         if self.approvals.answered.is_empty() || !is_free {
             return;
         }

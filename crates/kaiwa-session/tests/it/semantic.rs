@@ -70,11 +70,11 @@ fn each_pause_is_judged_anew_and_late_judgements_of_others_do_not_count() {
     let mut harness = harness("auto");
     harness.by_hand = true;
     harness.audio(480, true);
-    harness.audio(160, false);
+    harness.audio(224, false);
     let first = harness.job("judge");
     harness.audio(160, true);
     assert!(harness.cancelled.contains(&first));
-    harness.audio(160, false);
+    harness.audio(224, false);
     let second = harness.job("judge");
     assert_ne!(first, second);
     harness.engine(first, EngineEvent::TurnJudged { probability: 1.0 });
@@ -89,7 +89,7 @@ fn a_judge_that_fails_leaves_it_to_the_words() {
     let mut harness = harness("auto");
     harness.by_hand = true;
     harness.audio(480, true);
-    harness.audio(160, false);
+    harness.audio(224, false);
     harness.engine(harness.job("judge"), failed("no model"));
     harness.transcripts.push_back(Ok("What time is it?"));
     harness.work("transcribe");
@@ -103,7 +103,7 @@ fn the_judge_hears_the_last_eight_seconds() {
     let mut harness = harness("auto");
     harness.by_hand = true;
     harness.audio(9600, true);
-    harness.audio(160, false);
+    harness.audio(224, false);
     let jobs = harness.jobs.iter();
     let judged: Vec<_> = jobs
         .filter_map(|(_, command)| match command {

@@ -140,6 +140,9 @@ pub(super) fn engine_event(job: &Job, act: EngineAct) -> EngineEvent {
             tokens: 90,
             limit: 60,
         },
+        (EngineAct::Nonsense(number), JobKind::Transcribe) if number % 8 == 7 => {
+            transcript("Yeah.")
+        }
         (EngineAct::Nonsense(number), _) => nonsense(number),
         (EngineAct::Call(number), _) => EngineEvent::CallStart {
             call_id: "call_x".to_owned(),
@@ -312,6 +315,7 @@ fn session(number: usize, transcribes: bool) -> Value {
         19 if !transcribes => json!({"tools": [{"type": "mcp", "server_label": "a"}]}),
         13 => json!({"nonsense": 1}),
         14 => json!({"type": "telepathy"}),
+        15 if !transcribes => input(json!({"turn_detection": {"type": "semantic_vad"}})),
         _ => json!({}),
     };
     if session.get("type").is_none() {
