@@ -1,57 +1,25 @@
 // @openai/agents-realtime: a RealtimeSession over its WebSocket transport.
 
-import { OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession, tool } from "@openai/agents-realtime";
+import { tool } from "@openai/agents-realtime";
 import { z } from "zod";
 
+import { Talk, converse } from "./agents_talk.mjs";
 import * as harness from "./harness.mjs";
 import { check, checkEqual } from "./harness.mjs";
 
-/** A session and what it emitted. */
-class Talk {
+/** A talk that is spoken, and may call functions. */
+class SpokenTalk extends Talk {
   audio = [];
-  errors = [];
   ended = [];
   interruptions = 0;
   tools = [];
-  server = [];
-  #watch = new harness.Watch();
 
   constructor(session) {
-    this.session = session;
-    const note = (keep) => (...values) => {
-      keep(...values);
-      this.#watch.changed();
-    };
-    session.on("audio", note((event) => this.audio.push(Buffer.from(event.data))));
-    session.on("audio_interrupted", note(() => this.interruptions++));
-    session.on("agent_end", note((context, agent, output) => this.ended.push(output)));
-    session.on("agent_tool_end", note((context, agent, tool, result) => this.tools.push([tool.name, result])));
-    session.on("error", note(({ error }) => this.errors.push(error)));
-    session.on("history_updated", note(() => {}));
-    session.on("transport_event", note((event) => this.server.push(event)));
-  }
-
-  until(condition, what) {
-    return this.#watch.until(() => {
-      const [error] = this.errors;
-      check(!error, `the session reports an error: ${error?.message ?? JSON.stringify(error)}`);
-      return condition();
-    }, what);
-  }
-
-  of(type) {
-    return this.server.filter((event) => event.type === type);
-  }
-
-  /** What the messages of that role say, in the history's order. */
-  texts(role) {
-    return this.session.history
-      .filter((item) => item.type === "message" && item.role === role)
-      .map((item) => item.content.map((part) => part.text ?? part.transcript ?? "").join(" "));
-  }
-
-  untilSaid(role, text) {
-    return this.until(() => this.texts(role).includes(text), `"${text}" of the ${role} in the history`);
+    super(session);
+    this.on("audio", (event) => this.audio.push(Buffer.from(event.data)));
+    this.on("audio_interrupted", () => this.interruptions++);
+    this.on("agent_end", (context, agent, output) => this.ended.push(output));
+    this.on("agent_tool_end", (context, agent, tool, result) => this.tools.push([tool.name, result]));
   }
 
   speak(samples) {
@@ -59,22 +27,7 @@ class Talk {
   }
 }
 
-function conversation(play, { tools = [], config = {} } = {}) {
-  return async () => {
-    const agent = new RealtimeAgent({ name: "kaiwa", instructions: "Be brief.", tools });
-    const transport = new OpenAIRealtimeWebSocket({
-      url: `${harness.WS}/v1/realtime?model=${harness.MODEL}`,
-    });
-    const session = new RealtimeSession(agent, { transport, config });
-    const talk = new Talk(session);
-    try {
-      await session.connect({ apiKey: harness.KEY });
-      await play(talk);
-    } finally {
-      session.close();
-    }
-  };
-}
+const conversation = (play, options) => () => converse(SpokenTalk, play, options);
 
 const asked = [];
 const weather = tool({

@@ -1,48 +1,24 @@
 // @openai/agents-realtime, and the tools of an MCP server that an agent names.
 
 import { hostedMcpTool } from "@openai/agents-core";
-import { OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession } from "@openai/agents-realtime";
 
+import { Talk, converse } from "./agents_talk.mjs";
 import * as harness from "./harness.mjs";
 import { check, checkEqual } from "./harness.mjs";
 
 const LABEL = "conformance";
 
-/** A session and what it emitted. */
-class Talk {
-  errors = [];
+/** A talk with the tools of a server. */
+class ToolTalk extends Talk {
   listed = [];
   requests = [];
   calls = [];
-  server = [];
-  #watch = new harness.Watch();
 
   constructor(session) {
-    this.session = session;
-    const note = (keep) => (...values) => {
-      keep(...values);
-      this.#watch.changed();
-    };
-    session.on("error", note(({ error }) => this.errors.push(error)));
-    session.on("mcp_tools_changed", note((tools) => this.listed.push(tools.map((tool) => tool.name))));
-    session.on("mcp_tool_call_completed", note((context, agent, call) => this.calls.push(call)));
-    session.on("tool_approval_requested", note((context, agent, request) => this.requests.push(request)));
-    session.on("history_updated", note(() => {}));
-    session.on("transport_event", note((event) => this.server.push(event)));
-  }
-
-  until(condition, what) {
-    return this.#watch.until(() => {
-      const [error] = this.errors;
-      check(!error, `the session reports an error: ${error?.message ?? JSON.stringify(error)}`);
-      return condition();
-    }, what);
-  }
-
-  /** Waits for an error, which the other waits do not take. */
-  async untilError() {
-    await this.#watch.until(() => this.errors.length > 0, "an error");
-    return JSON.stringify(this.errors[0]);
+    super(session);
+    this.on("mcp_tools_changed", (tools) => this.listed.push(tools.map((tool) => tool.name)));
+    this.on("mcp_tool_call_completed", (context, agent, call) => this.calls.push(call));
+    this.on("tool_approval_requested", (context, agent, request) => this.requests.push(request));
   }
 
   async untilListed() {
@@ -50,21 +26,13 @@ class Talk {
     return this.listed[0];
   }
 
-  /** What the assistant's messages say, in the history's order. */
-  answers() {
-    return this.session.history
-      .filter((item) => item.type === "message" && item.role === "assistant")
-      .map((item) => item.content.map((part) => part.text ?? part.transcript ?? "").join(" "));
-  }
-
-  untilAnswered(text) {
-    return this.until(() => this.answers().includes(text), `"${text}" in the history`);
-  }
-
-  /** Waits until no response is under way and none is going to be. */
-  async untilQuiet() {
-    const count = (type) => this.server.filter((event) => event.type === type).length;
-    await this.until(() => count("response.done") === count("response.created"), "the end of all responses");
+  /** Waits until that many responses are over, and makes sure that no other was asked for. */
+  async untilQuiet(responses) {
+    await this.until(() => this.of("response.done").length >= responses, `the end of ${responses} responses`);
+    // The server answers this after all that was sent before.
+    this.session.transport.sendEvent({ type: "input_audio_buffer.clear" });
+    await this.until(() => this.of("input_audio_buffer.cleared").length > 0, "input_audio_buffer.cleared");
+    checkEqual(this.of("response.created").length, responses, "responses");
   }
 
   async ask(text) {
@@ -87,19 +55,7 @@ function conversation(play, { requireApproval = "never", serverUrl = harness.MCP
       throw new harness.NotApplicable("the server that was given may contact no MCP server");
     }
     const mcp = hostedMcpTool({ serverLabel: LABEL, serverUrl, requireApproval, ...options });
-    const agent = new RealtimeAgent({ name: "kaiwa", instructions: "Be brief.", tools: [mcp] });
-    const transport = new OpenAIRealtimeWebSocket({
-      url: `${harness.WS}/v1/realtime?model=${harness.MODEL}`,
-    });
-    const config = { outputModalities: ["text"] };
-    const session = new RealtimeSession(agent, { transport, config });
-    const talk = new Talk(session);
-    try {
-      await session.connect({ apiKey: harness.KEY });
-      await play(talk);
-    } finally {
-      session.close();
-    }
+    await converse(ToolTalk, play, { tools: [mcp], config: { outputModalities: ["text"] } });
   };
 }
 
@@ -113,21 +69,22 @@ await harness.run({
   }),
   call: conversation(async (talk) => {
     await talk.ask("What will it be like tomorrow?");
-    await talk.untilAnswered(harness.FORECAST);
-    await talk.untilQuiet();
+    await talk.untilSaid("assistant", harness.FORECAST);
+    await talk.untilQuiet(2);
     const calls = talk.calls.map(({ name, output }) => [name, output]);
     checkEqual(calls, [["get_forecast", "rain in Paris"]], "calls");
-    checkEqual(talk.answers(), [harness.FORECAST], "answers");
+    checkEqual(talk.texts("assistant"), [harness.FORECAST], "answers");
   }),
   approve: conversation(
     async (talk) => {
       await talk.ask("Send a postcard to Ada");
       await talk.session.approve(await talk.untilAsked());
-      await talk.untilAnswered(harness.POSTCARD);
-      await talk.untilQuiet();
+      await talk.untilSaid("assistant", harness.POSTCARD);
+      // What asks for the approval, the call, what follows from it.
+      await talk.untilQuiet(3);
       checkEqual(talk.calls.length, 1, "calls");
       check(talk.calls[0].output.endsWith("on its way to Ada"), `its output: ${talk.calls[0].output}`);
-      checkEqual(talk.answers(), [harness.POSTCARD], "answers");
+      checkEqual(talk.texts("assistant"), [harness.POSTCARD], "answers");
     },
     { requireApproval: "always" },
   ),
@@ -135,8 +92,8 @@ await harness.run({
     async (talk) => {
       await talk.ask("Send a postcard to Ada");
       await talk.session.reject(await talk.untilAsked());
-      await talk.untilAnswered(harness.POSTCARD);
-      await talk.untilQuiet();
+      await talk.untilSaid("assistant", harness.POSTCARD);
+      await talk.untilQuiet(2);
       checkEqual(talk.calls, [], "calls");
     },
     { requireApproval: { always: { toolNames: ["send_postcard"] } } },
@@ -144,12 +101,11 @@ await harness.run({
   "tool-failure": conversation(
     async (talk) => {
       await talk.ask("Open the vault");
-      await talk.untilAnswered(harness.VAULT);
-      await talk.untilQuiet();
+      await talk.untilSaid("assistant", harness.VAULT);
+      await talk.untilQuiet(2);
       const calls = talk.calls.map(({ name, output }) => [name, output]);
       checkEqual(calls, [["open_vault", null]], "calls");
-      const failed = talk.server.filter((event) => event.type === "response.mcp_call.failed");
-      checkEqual(failed.length, 1, "calls that failed");
+      checkEqual(talk.of("response.mcp_call.failed").length, 1, "calls that failed");
     },
     { allowedTools: ["open_vault"] },
   ),

@@ -105,6 +105,21 @@ impl FakeServer {
         event
     }
 
+    /// Hears a typed turn; gives its `response.create`.
+    pub(crate) async fn asked(&mut self) -> Value {
+        self.expect("conversation.item.create").await;
+        self.expect("response.create").await
+    }
+
+    /// Refuses an event of the client's.
+    pub(crate) async fn refuse(&mut self, event: &Value, code: &str, message: &str) {
+        self.send(
+            json!({"type": "error", "error": {"type": "invalid_request_error", "code": code,
+            "message": message, "param": null, "event_id": event["event_id"]}}),
+        )
+        .await;
+    }
+
     /// Reads appends until `ms` of sound have arrived in all. No other event may come.
     pub(crate) async fn hear(&mut self, ms: usize) {
         while self.heard.len() < ms * 48 {

@@ -14,10 +14,14 @@ mod cancel;
 mod error;
 mod mel;
 pub mod models;
+mod onnx;
 pub mod roles;
 pub mod scripted;
 pub mod silero;
 pub mod smart_turn;
+
+#[cfg(test)]
+mod testing;
 
 #[cfg(feature = "llama")]
 pub mod llama;

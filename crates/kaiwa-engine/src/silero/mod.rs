@@ -7,15 +7,11 @@
 //! ones (32 ms), and carries a recurrent state of 2 x 1 x 128 from frame to frame. Its
 //! input `sr` is the sample rate in Hz.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
 
-use rten::{Model, ModelOptions, NodeId, RunOptions, Value, ValueView};
+use rten::{NodeId, RunOptions, Value, ValueView};
 
-use crate::{ComputeBudget, EngineError, VoiceActivity};
+use crate::{ComputeBudget, EngineError, VoiceActivity, onnx::Loaded};
 
 /// The file [`SileroModel::load`] looks for in a folder.
 pub const MODEL_FILE: &str = "silero_vad_16k_op15.onnx";
@@ -38,7 +34,7 @@ const STATE_LEN: usize = STATE_SHAPE[0] * STATE_SHAPE[1] * STATE_SHAPE[2];
 pub struct SileroModel(Arc<Network>);
 
 struct Network {
-    model: Model,
+    loaded: Loaded,
     input: NodeId,
     state: NodeId,
     sample_rate: NodeId,
@@ -55,25 +51,12 @@ impl SileroModel {
     /// [`EngineErrorKind::Model`](crate::EngineErrorKind::Model) when the file is missing,
     /// cut short, or another network.
     pub fn load(path: impl AsRef<Path>, budget: &ComputeBudget) -> Result<Self, EngineError> {
-        let mut file = PathBuf::from(path.as_ref());
-        if file.is_dir() {
-            file.push(MODEL_FILE);
-        }
-        let refused = |why: &dyn fmt::Display| {
-            EngineError::model(format_args!(
-                "the voice activity model {} cannot be loaded: {why}",
-                file.display()
-            ))
-        };
-        let model = ModelOptions::with_all_ops()
-            .prepack_weights(true)
-            .load_file(&file)
-            .map_err(|error| refused(&error))?;
-        let node = |name| model.node_id(name).map_err(|error| refused(&error));
+        let loaded = Loaded::new(path.as_ref(), MODEL_FILE, "voice activity model")?;
+        let node = |name| loaded.node(name);
         let [input, state, sample_rate] = [node("input")?, node("state")?, node("sr")?];
         let [probability, next_state] = [node("output")?, node("stateN")?];
-        let loaded = Self(Arc::new(Network {
-            model,
+        let model = Self(Arc::new(Network {
+            loaded,
             input,
             state,
             sample_rate,
@@ -82,11 +65,11 @@ impl SileroModel {
             run: RunOptions::default().with_thread_pool(Some(budget.vad_pool())),
         }));
         // One frame tells a network of the same names but other shapes apart.
-        loaded
+        model
             .detector()
             .push(&[0.0; FRAME_SAMPLES])
-            .map_err(|error| refused(&error))?;
-        Ok(loaded)
+            .map_err(|error| model.0.loaded.refused(&error))?;
+        Ok(model)
     }
 
     /// A detector for one stream, at its beginning.
@@ -130,6 +113,7 @@ impl VoiceActivity for Silero {
         let input = ValueView::from_shape([1, INPUT_SAMPLES], &self.input);
         let state = ValueView::from_shape(STATE_SHAPE, &self.state);
         let [probability, state] = network
+            .loaded
             .model
             .run_n(
                 vec![
@@ -180,7 +164,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::EngineErrorKind;
+    use crate::{EngineErrorKind, testing::speech_dir};
 
     fn model() -> Option<SileroModel> {
         let Some(models) = env::var_os("KAIWA_MODELS_DIR") else {
@@ -189,18 +173,6 @@ mod tests {
         };
         let folder = Path::new(&models).join("silero-vad");
         Some(SileroModel::load(folder, &ComputeBudget::new(None)).expect("the model loads"))
-    }
-
-    fn speech_dir() -> Option<PathBuf> {
-        let folder = env::var_os("KAIWA_SPEECH_DIR").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/speech"),
-            PathBuf::from,
-        );
-        let found = folder.is_dir();
-        if !found {
-            println!("skipped: no speech data");
-        }
-        found.then_some(folder)
     }
 
     fn wav(path: &Path) -> Vec<f32> {

@@ -8,16 +8,14 @@
 //! It knows intonation, not words: after "my number is four five six" it hears a finished
 //! sentence. Whoever decides a turn should look at the transcript too.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::Path};
 
-use rten::{Model, ModelOptions, NodeId, RunOptions, ValueView};
+use rten::{NodeId, RunOptions, ValueView};
 
 use crate::{
     Cancel, ComputeBudget, EndOfTurn, EngineError,
     mel::{BANDS, HOP, LogMel, MelFilters},
+    onnx::Loaded,
 };
 
 /// The file [`SmartTurn::load`] looks for in a folder.
@@ -38,7 +36,7 @@ const LEAST_VARIANCE: f64 = 1e-7;
 pub struct SmartTurn {
     budget: ComputeBudget,
     filters: MelFilters,
-    model: Model,
+    network: Loaded,
     features: NodeId,
     probability: NodeId,
     run: RunOptions,
@@ -52,35 +50,21 @@ impl SmartTurn {
     /// [`EngineErrorKind::Model`](crate::EngineErrorKind::Model) when the file is missing,
     /// cut short, or another network.
     pub fn load(path: impl AsRef<Path>, budget: ComputeBudget) -> Result<Self, EngineError> {
-        let mut file = PathBuf::from(path.as_ref());
-        if file.is_dir() {
-            file.push(MODEL_FILE);
-        }
-        let refused = |why: &dyn fmt::Display| {
-            EngineError::model(format_args!(
-                "the end-of-turn model {} cannot be loaded: {why}",
-                file.display()
-            ))
-        };
-        let model = ModelOptions::with_all_ops()
-            .prepack_weights(true)
-            .load_file(&file)
-            .map_err(|error| refused(&error))?;
-        let node = |name| model.node_id(name).map_err(|error| refused(&error));
+        let network = Loaded::new(path.as_ref(), MODEL_FILE, "end-of-turn model")?;
         // The file calls its output logits; it is behind the sigmoid.
-        let [features, probability] = [node("input_features")?, node("logits")?];
+        let [features, probability] = [network.node("input_features")?, network.node("logits")?];
         let loaded = Self {
             run: RunOptions::default().with_thread_pool(Some(budget.pool())),
             budget,
             filters: MelFilters::new(),
-            model,
+            network,
             features,
             probability,
         };
         // One window tells a network of the same names but other shapes apart.
         loaded
             .judge(&[], &Cancel::new())
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| loaded.network.refused(&error))?;
         Ok(loaded)
     }
 }
@@ -133,6 +117,7 @@ impl EndOfTurn for SmartTurn {
         let features = ValueView::from_shape([1, BANDS, FRAMES], &features[..])
             .map_err(EngineError::failed)?;
         let [probability] = self
+            .network
             .model
             .run_n(
                 vec![(self.features, features.into())],
@@ -166,7 +151,7 @@ mod tests {
     use kaiwa_audio::Clip;
 
     use super::*;
-    use crate::EngineErrorKind;
+    use crate::{EngineErrorKind, testing::speech_dir};
 
     fn model() -> Option<SmartTurn> {
         let Some(models) = env::var_os("KAIWA_MODELS_DIR") else {
@@ -175,18 +160,6 @@ mod tests {
         };
         let folder = Path::new(&models).join("smart-turn-v3.2");
         Some(SmartTurn::load(folder, ComputeBudget::new(None)).expect("the model loads"))
-    }
-
-    fn speech_dir() -> Option<PathBuf> {
-        let folder = env::var_os("KAIWA_SPEECH_DIR").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/speech"),
-            PathBuf::from,
-        );
-        let found = folder.is_dir();
-        if !found {
-            println!("skipped: no speech data");
-        }
-        found.then_some(folder)
     }
 
     /// (band, frame, value) of the spectrogram of the audio below, as the feature extraction

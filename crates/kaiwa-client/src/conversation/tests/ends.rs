@@ -56,38 +56,38 @@ async fn a_close_is_told_with_code_and_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_refused_after_the_handshake_is_a_rejection() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
-    let server = script(async move {
-        server.expect("session.update").await;
-        server
-            .send(json!({"type": "error", "error": {"type": "invalid_request_error",
-                "code": "invalid_api_key", "message": "Incorrect API key provided", "param": null}}))
-            .await;
-        server
-            .close(3000, "invalid_request_error.invalid_api_key")
-            .await;
-    });
-    let moments = all(conversation).await;
-    server.await.expect("the script");
-    assert_eq!(
-        reason(&moments),
-        &EndReason::Rejected {
-            message: "Incorrect API key provided".to_owned()
-        }
-    );
+    // Some servers name the configuration, which came first; it is not at fault.
+    for names_event in [true, false] {
+        let (link, mut server) = connected().await;
+        let card = FileCard::builder().build().expect("a card");
+        let (conversation, _handle) =
+            Conversation::start(link, card, ConversationConfig::default());
+        let server = script(async move {
+            let update = server.expect("session.update").await;
+            let named = if names_event { update } else { json!({}) };
+            server
+                .refuse(&named, "invalid_api_key", "Incorrect API key provided")
+                .await;
+            server
+                .close(3000, "invalid_request_error.invalid_api_key")
+                .await;
+        });
+        let moments = all(conversation).await;
+        server.await.expect("the script");
+        assert_eq!(
+            reason(&moments),
+            &EndReason::Rejected {
+                message: "Incorrect API key provided".to_owned()
+            }
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_configuration_ends_the_conversation_with_what_is_at_fault() {
     // Some servers name the event, others only the setting.
     for names_event in [true, false] {
-        let (link, mut server) = connected().await;
-        let card = FileCard::builder().build().expect("a card");
-        let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-        handle.say("Hello").expect("is taken");
-        handle.finish().expect("is taken");
+        let (conversation, mut server) = having_typed("Hello").await;
         let server = script(async move {
             server
                 .send(
@@ -123,11 +123,7 @@ async fn a_refused_configuration_ends_the_conversation_with_what_is_at_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn an_update_refused_after_one_was_taken_is_told_and_the_conversation_goes_on() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-    handle.say("Hello").expect("is taken");
-    handle.finish().expect("is taken");
+    let (conversation, mut server) = having_typed("Hello").await;
     let server = script(async move {
         let update = server.open().await;
         server
@@ -137,8 +133,7 @@ async fn an_update_refused_after_one_was_taken_is_told_and_the_conversation_goes
                 "param": "session.audio.output.voice", "event_id": update["event_id"]}}),
             )
             .await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         server.end_response("resp_1", "completed").await;
         assert!(server.next().await.is_none());
@@ -154,38 +149,8 @@ async fn an_update_refused_after_one_was_taken_is_told_and_the_conversation_goes
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_refused_in_answer_to_the_configuration_is_no_fault_of_the_configuration() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
-    let server = script(async move {
-        let update = server.expect("session.update").await;
-        server
-            .send(
-                json!({"type": "error", "error": {"type": "invalid_request_error",
-                "code": "invalid_api_key", "message": "Incorrect API key provided",
-                "event_id": update["event_id"]}}),
-            )
-            .await;
-        server.close(3000, "").await;
-    });
-    let moments = all(conversation).await;
-    server.await.expect("the script");
-    assert_eq!(
-        reason(&moments),
-        &EndReason::Rejected {
-            message: "Incorrect API key provided".to_owned()
-        }
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn frames_that_are_not_events_are_warnings() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-    handle.say("Hello").expect("is taken");
-    handle.finish().expect("is taken");
+    let (conversation, mut server) = having_typed("Hello").await;
     let server = script(async move {
         server.open().await;
         server.send_text("not json").await;
@@ -198,8 +163,7 @@ async fn frames_that_are_not_events_are_warnings() {
         server
             .send(json!({"type": "something.new", "with": {"any": "thing"}}))
             .await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         server.end_response("resp_1", "completed").await;
         assert!(server.next().await.is_none());
@@ -226,8 +190,7 @@ async fn stop_leaves_a_playable_recording_of_both_sides() {
     handle.say("Hello").expect("is taken");
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         server.speak("resp_1", "a", "A long answer", 10_000).await;
         assert!(server.next().await.is_none());
@@ -345,15 +308,10 @@ async fn a_turn_in_which_nothing_was_understood_is_not_waited_for_long() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_owes_an_answer_is_not_waited_for_forever() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-    handle.say("Hello").expect("is taken");
-    handle.finish().expect("is taken");
+    let (conversation, mut server) = having_typed("Hello").await;
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         assert!(server.next().await.is_none());
     });
     let moments = all(conversation).await;
@@ -373,8 +331,7 @@ async fn a_server_that_was_asked_nothing_for_long_has_its_time_to_answer() {
     let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         assert!(server.next().await.is_none());
     });
     until(&mut conversation, |event| {
@@ -394,20 +351,11 @@ async fn a_server_that_was_asked_nothing_for_long_has_its_time_to_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_refused_is_no_success() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-    handle.say("Hello").expect("is taken");
-    handle.finish().expect("is taken");
+    let (conversation, mut server) = having_typed("Hello").await;
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        let asked = server.expect("response.create").await;
-        server
-            .send(json!({"type": "error", "event_id": "e", "error": {
-                "type": "invalid_request_error", "code": "invalid_value",
-                "message": "Not today.", "event_id": asked["event_id"]}}))
-            .await;
+        let asked = server.asked().await;
+        server.refuse(&asked, "invalid_value", "Not today.").await;
         assert!(server.next().await.is_none());
     });
     let moments = all(conversation).await;

@@ -18,8 +18,7 @@ async fn the_users_speech_stops_the_assistant_where_it_was_heard() {
     handle.say("Tell me a story.").expect("is taken");
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         server
             .speak("resp_1", "a", "Once upon a time there was", 4000)
@@ -100,8 +99,7 @@ async fn an_answer_that_was_played_is_not_truncated() {
     drop(handle);
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         server.speak("resp_1", "a", "Hello.", 200).await;
         server.spoken("resp_1", "a", "Hello.").await;
@@ -132,8 +130,7 @@ async fn a_program_may_interrupt_without_a_turn_of_its_own() {
     handle.say("Hello").expect("is taken");
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         server.speak("resp_1", "a", "Hello.", 2000).await;
         server.expect("response.cancel").await;

@@ -12,6 +12,8 @@ use kaiwa_audio::Clip;
 use tokio::time::Instant;
 
 use super::*;
+use crate::card::FileCard;
+use crate::testing::{FakeServer, connected};
 
 /// A recording of `ms` at half scale.
 fn tone(ms: usize) -> Clip {
@@ -20,6 +22,16 @@ fn tone(ms: usize) -> Clip {
         rate_hz: 24_000,
         channels: 1,
     }
+}
+
+/// A conversation in which this is typed, and no more.
+async fn having_typed(text: &str) -> (Conversation, FakeServer) {
+    let (link, server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    handle.say(text).expect("is taken");
+    handle.finish().expect("is taken");
+    (conversation, server)
 }
 
 /// Lets so much virtual time pass, in which everything else goes on. There is no real time to

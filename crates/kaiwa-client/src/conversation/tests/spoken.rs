@@ -207,8 +207,7 @@ async fn half_a_sample_at_the_end_of_a_delta_is_kept() {
     drop(handle);
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         let bytes = [0x00, 0x20].repeat(1000);
         for piece in bytes.chunks(333) {
@@ -227,15 +226,10 @@ async fn half_a_sample_at_the_end_of_a_delta_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn sound_that_runs_out_is_one_underrun() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-    handle.say("Hello").expect("is taken");
-    drop(handle);
+    let (conversation, mut server) = having_typed("Hello").await;
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         server.speak("resp_1", "a", "Well,", 200).await;
         server.hear_for(1000).await;

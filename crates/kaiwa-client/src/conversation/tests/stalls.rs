@@ -60,15 +60,10 @@ async fn sound_that_came_during_a_stall_is_played_right_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_is_not_given_up_before_it_is_read_after_a_stall() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-    handle.say("Hello").expect("is taken");
-    handle.finish().expect("is taken");
+    let (conversation, mut server) = having_typed("Hello").await;
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         tokio::time::advance(Duration::from_secs(70)).await;
         // The conversation looks at its clock before it hears of the answer.
         server.hear_for(40).await;

@@ -105,8 +105,7 @@ async fn the_next_typed_turn_waits_until_the_answer_was_played() {
     drop(handle);
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         let begun = Instant::now();
         server.begin_response("resp_1").await;
         server.speak("resp_1", "a", "A long answer", 3000).await;
@@ -149,8 +148,7 @@ async fn a_typed_turn_interrupts_and_waits_for_the_running_response_to_end() {
     handle.say("One").expect("is taken");
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("resp_1").await;
         server.speak("resp_1", "a", "A long answer", 3000).await;
         let cancel = server.expect("response.cancel").await;
@@ -186,21 +184,15 @@ async fn a_typed_turn_interrupts_and_waits_for_the_running_response_to_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_the_server_began_first_is_waited_for() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-    handle.say("One").expect("is taken");
-    handle.finish().expect("is taken");
+    let (conversation, mut server) = having_typed("One").await;
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        let create = server.expect("response.create").await;
+        let create = server.asked().await;
         server
-            .send(
-                json!({"type": "error", "error": {"type": "invalid_request_error",
-                "code": "conversation_already_has_active_response",
-                "message": "Conversation already has an active response in progress",
-                "param": null, "event_id": create["event_id"]}}),
+            .refuse(
+                &create,
+                "conversation_already_has_active_response",
+                "Conversation already has an active response in progress",
             )
             .await;
         server.begin_response("resp_0").await;
@@ -246,23 +238,14 @@ async fn empty_text_is_refused_and_long_text_is_sent_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_refused_after_the_servers_own_response_began_is_made_again() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
-    handle.say("Hello?").expect("is taken");
-    handle.finish().expect("is taken");
+    let (conversation, mut server) = having_typed("Hello?").await;
     let server = script(async move {
         server.open().await;
-        server.expect("conversation.item.create").await;
-        let create = server.expect("response.create").await;
+        let create = server.asked().await;
         // The server's own response is announced before our request is refused.
         server.begin_response("own").await;
         server
-            .send(
-                json!({"type": "error", "error": {"type": "invalid_request_error",
-                "code": "conversation_already_has_active_response", "message": "busy",
-                "event_id": create["event_id"]}}),
-            )
+            .refuse(&create, "conversation_already_has_active_response", "busy")
             .await;
         server.end_response("own", "completed").await;
         server.expect("response.create").await;
@@ -303,8 +286,7 @@ async fn a_server_that_speaks_the_beta_is_spoken_to_in_it() {
         server
             .send(json!({"type": "session.updated", "session": again["session"]}))
             .await;
-        server.expect("conversation.item.create").await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("r").await;
         for kind in ["response.text.delta", "response.text.done"] {
             server
