@@ -39,7 +39,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ModelsCommand,
     },
-    /// Measure: word error rate, voice-to-voice latency.
+    /// Measure: word error rate, voice-to-voice latency, ends of turns.
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
@@ -265,6 +265,8 @@ pub(crate) enum BenchCommand {
     Wer(WerArgs),
     /// End of speech to first audible sample, and where the time goes.
     Latency(LatencyArgs),
+    /// How long is waited at the end of a turn, against how often one is cut off.
+    Turns(TurnsArgs),
 }
 
 #[derive(Args, Debug)]
@@ -319,8 +321,51 @@ pub(crate) struct LatencyArgs {
     #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
     pub(crate) eagerness: Eagerness,
 
+    /// Listen to the answers to their end, and count how often one runs dry before it.
+    #[arg(long)]
+    pub(crate) whole: bool,
+
+    /// Conversations at once.
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) sessions: NonZeroUsize,
+
+    /// Write a report into this file: one page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TurnsArgs {
+    /// Folder of recordings with a pause_map.jsonl and a turn_cuts.jsonl.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) speech: PathBuf,
+
+    /// How soon semantic_vad takes a turn to be over: one point of its curve each.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["high", "auto", "low"])]
+    pub(crate) eagerness: Vec<Eagerness>,
+
+    /// Local speech-to-text model.
+    #[arg(long, value_name = "NAME", default_value = "whisper-tiny.en")]
+    pub(crate) stt: String,
+
+    /// Threads for inference; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Fetch missing models without asking.
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write a report into this file: one page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Reads `requests=60/60`.
