@@ -39,7 +39,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ModelsCommand,
     },
-    /// Measure: word error rate, voice-to-voice latency, ends of turns.
+    /// Measure: word error rate, voice-to-voice latency, ends of turns, interruptions.
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
@@ -267,6 +267,8 @@ pub(crate) enum BenchCommand {
     Latency(LatencyArgs),
     /// How long is waited at the end of a turn, against how often one is cut off.
     Turns(TurnsArgs),
+    /// How soon the assistant is silent when somebody cuts in, and what it knows of it.
+    Bargein(BargeinArgs),
 }
 
 #[derive(Args, Debug)]
@@ -366,6 +368,40 @@ pub(crate) struct TurnsArgs {
     /// Write a report into this file: one page of HTML that needs nothing else.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BargeinArgs {
+    /// Folder of recordings with a pause_map.jsonl.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) speech: PathBuf,
+
+    /// Interruptions; ten sounds that are none come besides.
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    pub(crate) cases: usize,
+
+    /// Who decides that somebody speaks.
+    #[arg(long, value_enum, default_value_t = Turn::Semantic)]
+    pub(crate) turn: Turn,
+
+    /// How soon --turn semantic takes a turn to be over.
+    #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
+    pub(crate) eagerness: Eagerness,
+
+    /// Speech-to-text model that listens to the assistant, to tell which words were heard.
+    #[arg(long, default_value = "whisper-base", value_name = "NAME")]
+    pub(crate) judge: String,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write a report into this file: one page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) engines: EngineArgs,
 }
 
 /// Reads `requests=60/60`.

@@ -1,5 +1,6 @@
 //! `kaiwa bench`: figures, printed with what they depend on.
 
+pub(crate) mod bargein;
 pub(crate) mod latency;
 mod machine;
 mod normalize;

@@ -130,7 +130,8 @@ fn read(path: &Path) -> Result<Vec<f32>, Exit> {
     Ok(recording.resampled(RATE).samples)
 }
 
-fn transcribe(engine: &dyn Transcriber, audio: &[f32]) -> Result<String, Exit> {
+/// What the engine hears in English at 16 kHz.
+pub(super) fn transcribe(engine: &dyn Transcriber, audio: &[f32]) -> Result<String, Exit> {
     let options = SttOptions {
         language: Some("en".to_owned()),
         ..SttOptions::default()
