@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "kaiwa-engine",
             "kaiwa-protocol",
             "kaiwa-server",
+            "kaiwa-session",
             "kaiwa-tools",
         ],
     ),

@@ -39,7 +39,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ModelsCommand,
     },
-    /// Measure: word error rate, voice-to-voice latency.
+    /// Measure: word error rate, voice-to-voice latency, ends of turns, interruptions.
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
@@ -265,6 +265,10 @@ pub(crate) enum BenchCommand {
     Wer(WerArgs),
     /// End of speech to first audible sample, and where the time goes.
     Latency(LatencyArgs),
+    /// How long is waited at the end of a turn, against how often one is cut off.
+    Turns(TurnsArgs),
+    /// How soon the assistant is silent when somebody cuts in, and what it knows of it.
+    Bargein(BargeinArgs),
 }
 
 #[derive(Args, Debug)]
@@ -318,6 +322,83 @@ pub(crate) struct LatencyArgs {
     /// How soon --turn semantic does.
     #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
     pub(crate) eagerness: Eagerness,
+
+    /// Listen to the answers to their end, and count how often one runs dry before it.
+    #[arg(long)]
+    pub(crate) whole: bool,
+
+    /// Conversations at once.
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) sessions: NonZeroUsize,
+
+    /// Write a report into this file: one page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) engines: EngineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TurnsArgs {
+    /// Folder of recordings with a pause_map.jsonl and a turn_cuts.jsonl.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) speech: PathBuf,
+
+    /// How soon semantic_vad takes a turn to be over: one point of its curve each.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["high", "auto", "low"])]
+    pub(crate) eagerness: Vec<Eagerness>,
+
+    /// Local speech-to-text model.
+    #[arg(long, value_name = "NAME", default_value = "whisper-tiny.en")]
+    pub(crate) stt: String,
+
+    /// Threads for inference; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Fetch missing models without asking.
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write a report into this file: one page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BargeinArgs {
+    /// Folder of recordings with a pause_map.jsonl.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) speech: PathBuf,
+
+    /// Interruptions; ten sounds that are none come besides.
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    pub(crate) cases: usize,
+
+    /// Who decides that somebody speaks.
+    #[arg(long, value_enum, default_value_t = Turn::Semantic)]
+    pub(crate) turn: Turn,
+
+    /// How soon --turn semantic takes a turn to be over.
+    #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
+    pub(crate) eagerness: Eagerness,
+
+    /// Speech-to-text model that listens to the assistant, to tell which words were heard.
+    #[arg(long, default_value = "whisper-base", value_name = "NAME")]
+    pub(crate) judge: String,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write a report into this file: one page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,

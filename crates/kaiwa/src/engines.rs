@@ -1,6 +1,6 @@
 //! From names on the command line to engines a server can run on.
 
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
 #[cfg(any(feature = "llama", feature = "whisper"))]
 use kaiwa_engine::models::ModelRole;
@@ -19,8 +19,8 @@ use crate::{
     fetch,
 };
 
-const VOICE_ACTIVITY: &str = "silero-vad";
-const END_OF_TURN: &str = "smart-turn-v3.2";
+pub(crate) const VOICE_ACTIVITY: &str = "silero-vad";
+pub(crate) const END_OF_TURN: &str = "smart-turn-v3.2";
 /// The assistant's voice.
 pub(crate) const VOICE: &str = "hibari";
 
@@ -122,6 +122,29 @@ fn local(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
         transcriber: transcriber(&store, &arguments.stt, &budget)?,
         language_model: language_model(&store, &arguments.llm, &budget)?,
         synthesizer: synthesizer(&store, &voices, &budget)?,
+    })
+}
+
+/// The engines that decide when a turn is over.
+pub(crate) struct Listening {
+    pub(crate) voice_activity: SileroModel,
+    pub(crate) end_of_turn: SmartTurn,
+    pub(crate) transcriber: Arc<dyn Transcriber>,
+}
+
+/// Fetches what is missing (after saying so) and loads the engines that listen.
+pub(crate) fn listening(
+    stt: &str,
+    threads: Option<NonZeroUsize>,
+    yes: bool,
+) -> Result<Listening, Exit> {
+    let store = Store::open_default()?;
+    fetch::ensure(&store, &[VOICE_ACTIVITY, END_OF_TURN, stt], yes)?;
+    let budget = ComputeBudget::new(threads);
+    Ok(Listening {
+        voice_activity: SileroModel::load(store.dir(VOICE_ACTIVITY)?, &budget)?,
+        end_of_turn: SmartTurn::load(store.dir(END_OF_TURN)?, budget.clone())?,
+        transcriber: transcriber(&store, stt, &budget)?,
     })
 }
 

@@ -43,6 +43,8 @@ fn main() -> ExitCode {
         Command::Bench { command } => match command {
             BenchCommand::Wer(arguments) => bench::recognition::run(&arguments),
             BenchCommand::Latency(arguments) => block_on(bench::latency::run(arguments)),
+            BenchCommand::Bargein(arguments) => block_on(bench::bargein::run(arguments)),
+            BenchCommand::Turns(arguments) => bench::turns::run(&arguments),
         },
     };
     match result {

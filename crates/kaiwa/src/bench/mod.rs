@@ -1,8 +1,12 @@
 //! `kaiwa bench`: figures, printed with what they depend on.
 
+pub(crate) mod bargein;
 pub(crate) mod latency;
+mod machine;
 mod normalize;
 pub(crate) mod recognition;
+mod report;
 mod speech;
 mod statistics;
+pub(crate) mod turns;
 mod wer;

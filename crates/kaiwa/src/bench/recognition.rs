@@ -114,7 +114,7 @@ fn measure(arguments: &WerArgs, clips: &[Clip]) -> Result<Vec<ModelReport>, Exit
             let text = transcribe(&*engine, &audio)?;
             hypotheses.push(Hypothesis {
                 model: model.to_owned(),
-                file: name(clip),
+                file: clip.file(),
                 text,
                 ms: begun.elapsed().as_secs_f64() * 1000.0,
             });
@@ -130,7 +130,8 @@ fn read(path: &Path) -> Result<Vec<f32>, Exit> {
     Ok(recording.resampled(RATE).samples)
 }
 
-fn transcribe(engine: &dyn Transcriber, audio: &[f32]) -> Result<String, Exit> {
+/// What the engine hears in English at 16 kHz.
+pub(super) fn transcribe(engine: &dyn Transcriber, audio: &[f32]) -> Result<String, Exit> {
     let options = SttOptions {
         language: Some("en".to_owned()),
         ..SttOptions::default()
@@ -141,11 +142,6 @@ fn transcribe(engine: &dyn Transcriber, audio: &[f32]) -> Result<String, Exit> {
         .text)
 }
 
-fn name(clip: &Clip) -> String {
-    let file = clip.path.file_name().unwrap_or_default().to_string_lossy();
-    format!("{}/{file}", clip.set)
-}
-
 fn score(
     model: &str,
     threads: Option<usize>,
@@ -154,7 +150,7 @@ fn score(
 ) -> ModelReport {
     let mut sets = BTreeMap::<String, Score>::new();
     for clip in clips {
-        let file = name(clip);
+        let file = clip.file();
         let Some(hypothesis) = hypotheses
             .iter()
             .find(|line| line.model == model && line.file == file)

@@ -10,8 +10,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::exit::{Code, Exit};
 
+/// A turn that was taken to be over this much before the end of its speech was cut off. Less is
+/// within what the ends are known to.
+pub(crate) const CUT_OFF_MS: u64 = 100;
+
 /// One recording and what is said in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Clip {
     pub(crate) set: String,
     pub(crate) path: PathBuf,
@@ -20,12 +24,22 @@ pub(crate) struct Clip {
     pub(crate) seconds: f64,
 }
 
-/// Where speech begins and ends in a recording, by ground truth of the corpus.
-#[derive(Debug)]
+impl Clip {
+    /// `<set>/<file>`.
+    pub(crate) fn file(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        format!("{}/{name}", self.set)
+    }
+}
+
+/// Where speech begins, pauses and ends in a recording, by ground truth of the corpus.
+#[derive(Clone, Debug)]
 pub(crate) struct Speech {
     pub(crate) start_s: f64,
     pub(crate) end_s: f64,
     pub(crate) longest_pause_s: f64,
+    /// Start and end of each pause of 0.2 s or more.
+    pub(crate) pauses_s: Vec<[f64; 2]>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +57,7 @@ struct PauseLine {
     speech_start_s: f64,
     speech_end_s: f64,
     longest_pause_s: f64,
+    internal_pauses_s: Vec<[f64; 2]>,
 }
 
 /// Every recording that has a text, set by set in the order of their names.
@@ -106,6 +121,7 @@ impl PauseMap {
             start_s: line.speech_start_s,
             end_s: line.speech_end_s,
             longest_pause_s: line.longest_pause_s,
+            pauses_s: line.internal_pauses_s.clone(),
         })
     }
 }

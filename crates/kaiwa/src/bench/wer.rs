@@ -4,20 +4,40 @@
 /// Words are what white space separates; both texts are expected to be normalised alike.
 /// With characters separated by white space it counts character errors.
 pub(crate) fn word_errors(reference: &str, hypothesis: &str) -> (usize, usize) {
-    let reference: Vec<&str> = reference.split_whitespace().collect();
+    let errors = errors_by_length(reference, hypothesis);
+    let words = errors.len() - 1;
+    (errors[words], words)
+}
+
+/// How many words of a text were said that somebody began to read and was stopped, by a
+/// transcript of it: the fewest and the most of equally good answers, and the transcript's
+/// errors in them.
+pub(crate) fn heard_words(text: &str, transcript: &str) -> ([usize; 2], usize) {
+    let errors = errors_by_length(text, transcript);
+    let fewest = errors.iter().copied().min().unwrap_or_default();
+    let is_best = |errors: &usize| *errors == fewest;
+    let first = errors.iter().position(is_best).unwrap_or_default();
+    let last = errors.iter().rposition(is_best).unwrap_or_default();
+    ([first, last], fewest)
+}
+
+/// The errors of a transcript of the first so many words of the reference, from none to all.
+fn errors_by_length(reference: &str, hypothesis: &str) -> Vec<usize> {
     let hypothesis: Vec<&str> = hypothesis.split_whitespace().collect();
     // The distances of the reference read so far to every beginning of the hypothesis.
     let mut row: Vec<usize> = (0..=hypothesis.len()).collect();
-    for (deleted, expected) in reference.iter().enumerate() {
+    let mut errors = vec![hypothesis.len()];
+    for (deleted, expected) in reference.split_whitespace().enumerate() {
         let mut diagonal = row[0];
         row[0] = deleted + 1;
         for (column, actual) in hypothesis.iter().enumerate() {
-            let substituted = diagonal + usize::from(expected != actual);
+            let substituted = diagonal + usize::from(expected != *actual);
             diagonal = row[column + 1];
             row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
         }
+        errors.push(row[hypothesis.len()]);
     }
-    (row[hypothesis.len()], reference.len())
+    errors
 }
 
 #[cfg(test)]
