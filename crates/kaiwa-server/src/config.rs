@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use kaiwa_session::SessionOptions;
 use kaiwa_tools::Allowed;
 
-use crate::{auth::Keys, events::EventObserver, journal::JournalObserver, timings::TurnTimings};
+use crate::{auth::Keys, events::EventObserver, scribe::JournalObserver, timings::TurnTimings};
 
 /// Hears how long each turn took.
 pub type TurnObserver = Arc<dyn Fn(&TurnTimings) + Send + Sync>;

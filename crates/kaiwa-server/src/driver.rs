@@ -21,8 +21,8 @@ use tracing::Instrument;
 use crate::{
     events::{Direction, FrameObserver, SessionLabel},
     jobs::{JobResult, Jobs, Results},
-    journal::Scribe,
     outgoing::Outgoing,
+    scribe::Scribe,
     server::{Seat, Shared, unix_seconds},
     timings::Turns,
     wire::{self, Wire},

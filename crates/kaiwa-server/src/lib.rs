@@ -36,8 +36,8 @@ mod engines;
 mod events;
 mod http;
 mod jobs;
-mod journal;
 mod outgoing;
+mod scribe;
 mod secrets;
 mod server;
 mod stall;
@@ -48,16 +48,16 @@ pub use auth::Keys;
 pub use config::{ServerConfig, TurnObserver};
 pub use engines::{Engines, VoiceActivityFactory};
 pub use events::{Direction, EventObserver, FrameObserver, SessionLabel};
-pub use journal::{JournalObserver, LineObserver};
 /// What [`TurnTimings::ahead`] counts.
 pub use kaiwa_session::AheadCounts;
 /// What [`ServerConfig::journal`] hears, and how to go through it again.
-pub use kaiwa_session::journal::{Difference, Head, Line, Replay, Replayed, Work};
-/// What is in a [`Line`].
+pub use kaiwa_session::journal;
+/// What is in a [`Line`](journal::Line).
 pub use kaiwa_session::{EngineEvent, JobId};
 /// What [`ServerConfig::session`] is made of.
 pub use kaiwa_session::{RateLimitConfig, RateLimitName, SessionOptions};
 /// What [`ServerConfig::mcp`] is made of.
 pub use kaiwa_tools::{Allowed, AllowedServer};
+pub use scribe::{JournalObserver, LineObserver};
 pub use server::Server;
 pub use timings::TurnTimings;

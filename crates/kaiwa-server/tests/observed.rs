@@ -5,7 +5,10 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use futures_util::SinkExt;
-use kaiwa_server::{Direction, Line, Replay, ServerConfig};
+use kaiwa_server::{
+    Direction, ServerConfig,
+    journal::{Line, Replay},
+};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 

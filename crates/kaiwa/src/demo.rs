@@ -39,9 +39,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
         EngineKind::Scripted => &[],
     };
     let recording = arguments.record.as_deref();
-    let mut recording = recording
-        .map(|folder| Recording::create(folder, Pace::RealTime))
-        .transpose()?;
+    let mut recording = recording.map(Recording::prepare).transpose()?;
     let engines = load(arguments.engines.clone(), extra).await?;
     let voice = engines.synthesizer.clone();
     let (first, cut_in) = tokio::task::spawn_blocking(move || {
@@ -56,6 +54,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
     let mut config = ConversationConfig::default();
     if let Some(recording) = &mut recording {
         server.journal = Some(recording.journal()?);
+        recording.begin(Pace::RealTime)?;
         config.trace = Some(recording.trace(None)?);
     }
     let link = embedded(engines, server).await?;

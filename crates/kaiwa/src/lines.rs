@@ -1,6 +1,7 @@
 //! Files of JSON, one object a line, written while a conversation goes on.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use serde::Serialize;
 
 use crate::output;
 
-/// Whether writing has failed. Clones know the same, so that files which belong together end
+/// Whether writing has failed. Clones know the same, so that lines which belong together end
 /// together, and a person is told once.
 #[derive(Clone, Debug)]
 pub(crate) struct Loss {
@@ -32,10 +33,9 @@ impl Loss {
     }
 
     /// Writing has failed: says so, the first time.
-    pub(crate) fn tell(&self, path: &Path, error: impl std::fmt::Display) {
+    pub(crate) fn tell(&self, why: impl fmt::Display) {
         if !self.happened.swap(true, Ordering::Relaxed) {
-            let (what, path) = (self.what, path.display());
-            output::note(format_args!("kaiwa: {what} ends here, at {path}: {error}"));
+            output::note(format_args!("kaiwa: {} ends here: {why}", self.what));
         }
     }
 
@@ -66,7 +66,8 @@ impl Lines {
             return;
         }
         if let Err(error) = self.try_write(line) {
-            self.loss.tell(&self.path, error);
+            let path = self.path.display();
+            self.loss.tell(format_args!("cannot write {path}: {error}"));
         }
     }
 

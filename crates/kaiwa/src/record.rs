@@ -45,19 +45,19 @@ pub(crate) struct About {
     pub(crate) real_time: bool,
 }
 
-/// A recording that is being written.
+/// A recording that is being written, or is to be.
 pub(crate) struct Recording {
     folder: PathBuf,
-    moments: Lines,
+    moments: Option<Lines>,
     loss: Loss,
     /// The server's session has ended, and its journal with it.
     ended: Option<oneshot::Receiver<()>>,
 }
 
 impl Recording {
-    /// Begins a recording in a folder, which is made where it is missing and must not hold
-    /// one yet.
-    pub(crate) fn create(folder: &Path, pace: Pace) -> Result<Self, Exit> {
+    /// Makes room for a recording: a folder that does not hold one yet. Nothing is written
+    /// before there is a conversation.
+    pub(crate) fn prepare(folder: &Path) -> Result<Self, Exit> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -69,27 +69,29 @@ impl Recording {
             )
             .with_hint("name another one with --record")
         })?;
+        let parts = [ABOUT, AUDIO, MOMENTS, EVENTS, SESSION];
+        if parts.iter().any(|part| folder.join(part).exists()) {
+            return Err(is_taken(folder));
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            moments: None,
+            loss: Loss::of("the recording"),
+            ended: None,
+        })
+    }
+
+    /// Begins: there is somebody to talk to.
+    pub(crate) fn begin(&mut self, pace: Pace) -> Result<(), Exit> {
         let about = About {
             format: FORMAT,
             kaiwa: env!("CARGO_PKG_VERSION").to_owned(),
             real_time: pace == Pace::RealTime,
         };
-        let written = serde_json::to_writer(create(folder, ABOUT)?, &about);
-        written.map_err(|error| {
-            let path = folder.join(ABOUT);
-            Exit::new(
-                Code::Output,
-                format!("cannot write {}: {error}", path.display()),
-            )
-        })?;
-        let loss = Loss::of("the recording");
-        let moments = create(folder, MOMENTS)?;
-        Ok(Self {
-            moments: Lines::new(folder.join(MOMENTS), moments, loss.clone()),
-            folder: folder.to_owned(),
-            loss,
-            ended: None,
-        })
+        let written = serde_json::to_writer(create(&self.folder, ABOUT)?, &about);
+        written.map_err(|error| cannot_write(&self.folder.join(ABOUT), error))?;
+        self.moments = Some(self.lines(MOMENTS)?);
+        Ok(())
     }
 
     /// Has the card record both sides. A recording that cannot be written any more ends; the
@@ -99,16 +101,12 @@ impl Recording {
         // Only to be private; the card writes into it.
         create(&self.folder, AUDIO)?;
         let loss = self.loss.clone();
-        Ok(card.record_while_possible(&path, {
-            let path = path.clone();
-            move |error| loss.tell(&path, error)
-        }))
+        Ok(card.record_while_possible(path, move |error| loss.tell(error)))
     }
 
     /// Sees every event of the protocol, and shows it to another that wants to.
     pub(crate) fn trace(&self, mut other: Option<Trace>) -> Result<Trace, Exit> {
-        let file = create(&self.folder, EVENTS)?;
-        let mut lines = Lines::new(self.folder.join(EVENTS), file, self.loss.clone());
+        let mut lines = self.lines(EVENTS)?;
         Ok(Box::new(move |entry| {
             lines.write(&entry);
             if let Some(other) = &mut other {
@@ -119,8 +117,7 @@ impl Recording {
 
     /// Keeps the journal of the first session of a server in this process.
     pub(crate) fn journal(&mut self) -> Result<JournalObserver, Exit> {
-        let file = create(&self.folder, SESSION)?;
-        let lines = Lines::new(self.folder.join(SESSION), file, self.loss.clone());
+        let lines = self.lines(SESSION)?;
         let (end, ended) = oneshot::channel::<()>();
         self.ended = Some(ended);
         let unused = Mutex::new(Some((lines, end)));
@@ -139,7 +136,9 @@ impl Recording {
     }
 
     pub(crate) fn moment(&mut self, moment: &Moment) {
-        self.moments.write(moment);
+        if let Some(moments) = &mut self.moments {
+            moments.write(moment);
+        }
     }
 
     /// Waits until the session in this process has written its last line.
@@ -150,32 +149,42 @@ impl Recording {
         }
     }
 
-    /// The same, with sound that was recorded elsewhere.
+    /// The same, with the sound of another file.
     pub(crate) async fn complete_with(self, sound: &Path) -> Result<(), Exit> {
         let path = self.folder.join(AUDIO);
         let copied = create(&self.folder, AUDIO).and_then(|mut file| {
             let copied = File::open(sound).and_then(|mut sound| io::copy(&mut sound, &mut file));
-            copied.map_err(|error| {
-                let path = path.display();
-                Exit::new(Code::Output, format!("cannot write {path}: {error}"))
-            })
+            copied.map_err(|error| cannot_write(&path, error))
         });
         self.complete().await;
         copied.map(drop)
+    }
+
+    fn lines(&self, name: &str) -> Result<Lines, Exit> {
+        let file = create(&self.folder, name)?;
+        Ok(Lines::new(self.folder.join(name), file, self.loss.clone()))
     }
 }
 
 fn create(folder: &Path, name: &str) -> Result<File, Exit> {
     let path = folder.join(name);
     create_private(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Exit::new(
-            Code::Output,
-            format!("{} holds a recording already", folder.display()),
-        )
-        .with_hint("name another folder with --record"),
-        _ => Exit::new(
-            Code::Output,
-            format!("cannot write {}: {error}", path.display()),
-        ),
+        io::ErrorKind::AlreadyExists => is_taken(folder),
+        _ => cannot_write(&path, error),
     })
+}
+
+fn is_taken(folder: &Path) -> Exit {
+    Exit::new(
+        Code::Output,
+        format!("{} holds a recording already", folder.display()),
+    )
+    .with_hint("name another folder with --record")
+}
+
+fn cannot_write(path: &Path, error: impl std::fmt::Display) -> Exit {
+    Exit::new(
+        Code::Output,
+        format!("cannot write {}: {error}", path.display()),
+    )
 }

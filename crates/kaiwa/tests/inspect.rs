@@ -10,15 +10,15 @@ use serde_json::Value;
 
 /// Two stretches of tone with a pause in between that may be the end of the turn.
 fn hesitation(bench: &Bench) {
-    let mut writer = WavWriter::create(bench.path("question.wav"), 24_000, 1).unwrap();
+    let mut writer = WavWriter::create(bench.path("question.wav"), 24_000, 1).expect("a file");
     for (ms, level) in [(500, 0.0), (800, 0.3), (320, 0.0), (800, 0.3), (900, 0.0)] {
         let tone = (0..ms * 24).map(|n: u16| {
             let angle = f32::from(n) * 440.0 * std::f32::consts::TAU / 24_000.0;
             level * angle.sin()
         });
-        writer.write(&tone.collect::<Vec<_>>()).unwrap();
+        writer.write(&tone.collect::<Vec<_>>()).expect("a tone");
     }
-    writer.finalize().unwrap();
+    writer.finalize().expect("a file");
 }
 
 fn inspect(bench: &Bench, arguments: &[&str]) -> Command {

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use kaiwa_server::{EngineEvent, JobId, Line, Work};
+use kaiwa_server::{
+    EngineEvent, JobId,
+    journal::{Line, Work},
+};
 use serde::{Deserialize, Serialize};
 
 /// Audio of the input format that `talk` asks for: 16 bits at 24 kHz.
 const BYTES_PER_MS: f64 = 48.0;
 
 /// The length of a frame that the detector judges.
-const FRAME_MS: f64 = 32.0;
+pub(super) const FRAME_MS: f64 = 32.0;
 
 /// Most characters of a result that are shown.
 const SHOWN: usize = 400;
@@ -38,6 +41,8 @@ pub(super) struct Job {
     pub(super) asked: String,
     /// What it said.
     pub(super) said: String,
+    #[serde(skip)]
+    sound_ms: u64,
 }
 
 /// What became of a job.
@@ -116,15 +121,12 @@ impl Reader {
             }
             Work::Transcribe { audio_ms } => ("transcribe", format!("{audio_ms} ms of speech")),
             Work::Judge { audio_ms } => ("judge", format!("is the turn over? {audio_ms} ms")),
-            Work::Prime { messages, chars } => {
-                ("prime", format!("{messages} messages, {chars} characters"))
-            }
+            Work::Prime { messages, chars } => ("prime", prompt(*messages, *chars)),
             Work::Generate {
                 messages, chars, ..
             } => {
                 self.begin_answer();
-                let asked = format!("answer {messages} messages, {chars} characters");
-                ("generate", asked)
+                ("generate", prompt(*messages, *chars))
             }
             Work::Speak { text, voice } => ("speak", format!("\u{201c}{text}\u{201d} as {voice}")),
             Work::ListTools { url } => ("tools", format!("list the tools of {url}")),
@@ -145,6 +147,7 @@ impl Reader {
             outcome: Outcome::Open,
             asked,
             said: String::new(),
+            sound_ms: 0,
         };
         self.jobs.insert(id, job);
     }
@@ -206,18 +209,13 @@ impl Reader {
             } => {
                 ends(Outcome::Kept);
                 job.asked.push_str(&format!(
-                    " ({input_tokens} tokens, {cached_tokens} of them known; {output_tokens} written)"
+                    ": {input_tokens} tokens, {cached_tokens} of them known, {output_tokens} written"
                 ));
             }
             EngineEvent::Speech { pcm, rate, .. } => {
                 job.first.get_or_insert(at);
-                let ms = pcm.len() as u64 * 1000 / u64::from((*rate).max(1));
-                let before: u64 = job
-                    .said
-                    .split(' ')
-                    .next()
-                    .map_or(0, |ms| ms.parse().unwrap_or(0));
-                job.said = format!("{} ms of sound", before + ms);
+                job.sound_ms += pcm.len() as u64 * 1000 / u64::from((*rate).max(1));
+                job.said = format!("{} ms of sound", job.sound_ms);
             }
             EngineEvent::Spoken => ends(Outcome::Kept),
             EngineEvent::ToolsListed { tools } => {
@@ -293,6 +291,11 @@ impl Reader {
             voice: self.voice,
         }
     }
+}
+
+fn prompt(messages: usize, chars: usize) -> String {
+    let plural = if messages == 1 { "" } else { "s" };
+    format!("a prompt of {messages} message{plural}, {chars} characters")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ function timeLine(story, canvas, tip, play) {
   const kinds = ['transcribe', 'judge', 'prime', 'generate', 'speak', 'tools', 'other'];
   const names = { transcribe: 'Transcribe', judge: 'Judge turn', prime: 'Prime', generate: 'Generate', speak: 'Speak', tools: 'Tools', other: 'Other' };
   const rows = packed();
-  let colours = {}, width = 0, gutter = 0, boxes = [], drawn = 0;
+  let colours = {}, width = 0, gutter = 0, head = 0, boxes = [], drawn = 0;
 
   /** Jobs of a kind in rows, so that none covers another. */
   function packed() {
@@ -54,10 +54,12 @@ function timeLine(story, canvas, tip, play) {
       colours[name] = style.getPropertyValue('--' + name).trim();
     }
     const all = lanes();
-    const height = all.reduce((sum, lane) => sum + lane.height + 4, 0);
     const scale = window.devicePixelRatio || 1;
     width = canvas.clientWidth;
+    // Where there is no room beside a lane, its name stands above it.
     gutter = width >= 640 ? 92 : 0;
+    head = gutter ? 0 : 14;
+    const height = all.reduce((sum, lane) => sum + lane.height + (lane.name ? head : 0) + 4, 0);
     canvas.style.height = height + 'px';
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(height * scale);
@@ -66,13 +68,16 @@ function timeLine(story, canvas, tip, play) {
     boxes = [];
     let y = 0;
     for (const lane of all) {
+      if (lane.name) {
+        label(lane.name, y, lane.height);
+        y += head;
+      }
       context.save();
       context.beginPath();
       context.rect(gutter, y, width - gutter, lane.height);
       context.clip();
       lane.draw(y, lane.height);
       context.restore();
-      if (lane.name) label(lane.name, y, lane.height);
       y += lane.height + 4;
     }
     for (const turn of story.turns) {
@@ -85,22 +90,10 @@ function timeLine(story, canvas, tip, play) {
   }
 
   function label(name, y, height) {
-    context.font = '12px system-ui, sans-serif';
+    context.font = (gutter ? '12px' : '11px') + ' system-ui, sans-serif';
     context.textAlign = 'left';
-    if (gutter) {
-      context.fillStyle = colours.muted;
-      context.fillText(name, 0, y + Math.min(height, 64) / 2);
-      return;
-    }
-    // Where there is no room beside a lane, its name stands in it.
-    context.font = '10px system-ui, sans-serif';
-    const length = context.measureText(name).width;
-    context.globalAlpha = .8;
-    context.fillStyle = colours.panel;
-    context.fillRect(0, y, length + 6, 12);
-    context.globalAlpha = 1;
     context.fillStyle = colours.muted;
-    context.fillText(name, 3, y + 6);
+    context.fillText(name, 0, y + (gutter ? height / 2 : 7));
   }
 
   function ruler(y) {
@@ -188,29 +181,34 @@ function timeLine(story, canvas, tip, play) {
   }
 
   function answers(y) {
-    for (const answer of story.answers) {
-      if (answer.from == null) continue;
-      const from = x(answer.from), to = Math.max(x(answer.to ?? story.length_ms), from + 3);
+    const audible = story.answers.filter(answer => answer.from != null);
+    audible.forEach((answer, n) => {
+      const end = answer.to ?? story.length_ms;
+      const from = x(answer.from), to = Math.max(x(end), from + 3);
       block(from, y + 2, to - from, 20, 'assistant', 'kept', answer.text);
       let w = to - from, told = answer.text;
       if (answer.heard) {
-        const rest = (answer.heard.received_ms - answer.heard.ms) / span() * (width - gutter);
+        // What was not heard would have gone on until here, if nothing else had been said.
+        const would = end + answer.heard.received_ms - answer.heard.ms;
+        const rest = x(Math.min(would, audible[n + 1]?.from ?? whole)) - to - 2;
         if (rest > 1) hatch(to, y + 2, rest, 20, 'assistant');
-        w += rest;
+        w += Math.max(rest, 0);
         told = 'Heard for ' + seconds(answer.heard.ms) + ' of the ' + seconds(answer.heard.received_ms) + ' that had come: ' + told;
       }
       boxes.push({ x: from, y, w, h: 24, turn: answer.turn, tell: () => ['Answer', told] });
-    }
+    });
   }
 
   function bar(job, y) {
     const from = x(job.from), to = Math.max(x(job.to ?? whole), from + 2);
     const text = job.kind === 'speak' ? job.asked.replace(/^\u201c|\u201d as [^\u201d]*$/g, '') : job.said;
     const sign = { stopped: '\u25a0 ', discarded: '\u2715 ', failed: '! ', open: '\u2026 ', kept: '' }[job.outcome];
-    block(from, y, to - from, 15, job.outcome, job.outcome, sign + text);
-    if (job.first != null && to - from > 6) {
+    // The words begin where the engine's do.
+    const notch = job.first != null && to - from > 6 ? Math.round(x(job.first)) : null;
+    block(from, y, to - from, 15, job.outcome, job.outcome, sign + text, notch);
+    if (notch != null) {
       context.fillStyle = colours.panel;
-      context.fillRect(Math.round(x(job.first)), y, 1.5, 15);
+      context.fillRect(notch, y, 1.5, 15);
     }
     boxes.push({ x: from, y: y - 1, w: to - from, h: 17, tell: () => [
       names[job.kind] + ' \u2013 ' + outcomes[job.outcome] + ', ' + (job.to == null ? 'not done' : Math.round(job.to - job.from) + ' ms') +
@@ -255,7 +253,7 @@ function timeLine(story, canvas, tip, play) {
   }
 
   /** A bar: solid when it came to something, hatched and outlined when it did not. */
-  function block(left, y, w, h, colour, outcome, text) {
+  function block(left, y, w, h, colour, outcome, text, textFrom) {
     if (left + w < gutter || left > width) return;
     const solid = outcome === 'kept';
     context.fillStyle = colours[solid ? colour : 'panel'];
@@ -268,7 +266,7 @@ function timeLine(story, canvas, tip, play) {
       context.strokeStyle = colours[colour];
       context.stroke();
     }
-    const start = Math.max(left, gutter) + 5, room = Math.min(left + w, width) - start - 4;
+    const start = Math.max(textFrom ?? left, gutter) + 5, room = Math.min(left + w, width) - start - 4;
     if (room < 18 || !text) return;
     context.save();
     context.beginPath();

@@ -12,8 +12,15 @@ function element(name, text, className) {
   return made;
 }
 
+/** Milliseconds from the end of a turn's speech to a step of its answer, if it was reached. */
+function waited(turn, step) {
+  const reached = turn.steps?.[step];
+  return reached == null ? null : Math.round(reached - turn.to);
+}
+
 function seconds(ms) {
-  return (ms / 1000).toFixed(ms < 10000 ? 2 : 1) + ' s';
+  // What came before the sound by a moment began with it.
+  return (Math.max(ms, 0) / 1000).toFixed(ms < 10000 ? 2 : 1) + ' s';
 }
 
 function clockOf(ms, step) {
@@ -110,7 +117,7 @@ at('lanes').addEventListener('keydown', event => {
 
 function facts() {
   const cut = story.answers.filter(answer => answer.heard).length;
-  const waits = story.turns.filter(turn => turn.steps).map(turn => turn.steps.audible).sort((one, other) => one - other);
+  const waits = story.turns.map(turn => waited(turn, 'audible')).filter(ms => ms != null).sort((one, other) => one - other);
   const dropped = story.jobs.filter(job => job.outcome === 'discarded').length;
   const list = [
     ['', seconds(story.length_ms)],
@@ -188,9 +195,8 @@ function answerLine(answer) {
   const text = answer.text.trim(), heard = answer.heard?.text.trim();
   if (answer.heard) {
     const begins = text.startsWith(heard);
-    made.append(element('span', begins ? heard : text, 'heard'));
-    if (begins && text.length > heard.length) made.append(element('span', text.slice(heard.length), 'unheard'));
-    made.append(element('span', 'cut off after ' + seconds(answer.heard.ms) + ', the rest was not heard', 'mark cut'));
+    made.append(begins ? heard : text, element('span', 'cut off after ' + seconds(answer.heard.ms) + (begins ? ', not heard:' : ''), 'mark cut'));
+    if (begins) made.append(element('span', text.slice(heard.length).trimStart(), 'unheard'));
   } else {
     made.append(text || '(no words)');
   }
@@ -229,22 +235,28 @@ function waits() {
     table.replaceWith(element('p', why, 'hint'));
     return;
   }
-  row(table, [['Turn'], ...steps.map(step => [step[1], 'n']), ['']], 'th');
-  const longest = Math.max(...measured.map(([turn]) => turn.steps.audible), 1);
+  const heading = ([, title, colour]) => {
+    const name = element('span'), mark = element('i', null, 'swatch');
+    mark.style.background = `var(${colour})`;
+    name.append(mark, title);
+    return [name, 'n'];
+  };
+  row(table, [['Turn'], ...steps.map(heading), ['']], 'th');
+  const longest = Math.max(...measured.map(([turn]) => waited(turn, 'audible')), 1);
   for (const [turn, index] of measured) {
     const strip = element('div', null, 'steps');
     let before = 0;
     for (const [name, title, colour] of steps) {
-      const reached = turn.steps[name];
+      const reached = waited(turn, name);
       if (reached == null || reached <= before) continue;
       const part = element('i');
       part.style.width = (reached - before) / longest * 100 + '%';
       part.style.background = `var(${colour})`;
-      part.title = title + ': ' + Math.round(reached) + ' ms';
+      part.title = title + ': ' + reached + ' ms';
       strip.append(part);
       before = reached;
     }
-    const cells = steps.map(([name]) => [turn.steps[name] == null ? '\u2013' : Math.round(turn.steps[name]), name === 'audible' ? 'n total' : 'n']);
+    const cells = steps.map(([name]) => [waited(turn, name) ?? '\u2013', name === 'audible' ? 'n total' : 'n']);
     row(table, [[(index + 1) + (turn.typed ? ' (typed)' : '')], ...cells, [strip]]);
   }
 }

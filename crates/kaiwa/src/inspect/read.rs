@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use kaiwa_server::Line;
+use kaiwa_server::journal::Line;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kaiwa_server::{Line, Replay};
+use kaiwa_server::journal::{Line, Replay};
 
 use super::read::{lines, unreadable};
 use crate::{

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use kaiwa_server::journal::Line;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{
     clock::Clock,
-    jobs::{Job, Worked},
+    jobs::{FRAME_MS, Job, Worked},
     read::{Recorded, Traced},
     sound::{PEAK_MS, Stereo},
 };
 use crate::record::About;
+
+/// Probability from which a frame counts as speech here: the protocol's default threshold.
+const SPEECH: f32 = 0.5;
 
 /// Everything that the page shows. Times are milliseconds of the sound.
 #[derive(Debug, Serialize)]
@@ -48,7 +52,7 @@ struct Turn {
     steps: Option<Steps>,
 }
 
-/// Milliseconds since the end of the turn's speech, as the client saw it.
+/// When each step was reached, as the client saw it.
 #[derive(Clone, Debug, Serialize)]
 struct Steps {
     decided: f64,
@@ -121,7 +125,8 @@ impl Story {
             }
         }
         let shift = sound_shift(events, moments);
-        let told = Told::of(events, moments, &to_card);
+        let mut told = Told::of(events, moments, &to_card);
+        told.end_speech(&worked.voice, shift);
         let shown: Vec<_> = events
             .iter()
             .filter(|event| kind(&event.json) != "input_audio_buffer.append")
@@ -187,13 +192,13 @@ fn moment_ties(events: &[Traced], moments: &[Value]) -> Vec<(f64, f64)> {
 }
 
 /// When the session sent events, and when they came to the client.
-fn journal_ties(journal: &[kaiwa_server::Line], events: &[Traced]) -> Vec<(f64, f64)> {
+fn journal_ties(journal: &[Line], events: &[Traced]) -> Vec<(f64, f64)> {
     let received = events.iter().filter(|event| event.direction == "received");
     let came: BTreeMap<_, _> = received
         .filter_map(|event| Some((event.json["event_id"].as_str()?, event.at_ms)))
         .collect();
     let sent = journal.iter().filter_map(|line| {
-        let kaiwa_server::Line::Send { at, event } = line else {
+        let Line::Send { at, event } = line else {
             return None;
         };
         let event: Value = event.parse().ok()?;
@@ -256,6 +261,20 @@ impl Told {
             }
         }
         told
+    }
+
+    /// Ends each spoken turn with its last frame of speech, where that is known. The client
+    /// knows only where the server ends it, and not how long it waited before.
+    fn end_speech(&mut self, voice: &[(f64, f32)], shift: f64) {
+        let frames = voice.iter().filter(|(_, p)| *p >= SPEECH);
+        let ends: Vec<_> = frames.map(|(at, _)| at + shift + FRAME_MS).collect();
+        for turn in self.turns.iter_mut().filter(|turn| !turn.typed) {
+            let within =
+                |end: &&f64| **end > turn.from && turn.decided.is_some_and(|at| **end <= at);
+            if let Some(end) = ends.iter().rfind(within) {
+                turn.to = *end;
+            }
+        }
     }
 
     fn read(&mut self, moment: &Value) {
@@ -351,16 +370,15 @@ impl Told {
             None if !self.turns.is_empty() => self.turns.len() - 1,
             None => return,
         };
-        let since = |at: f64| at - end;
         let turn = &mut self.turns[index];
         turn.to = end;
         turn.decided.get_or_insert(decided);
         turn.steps = Some(Steps {
-            decided: since(decided),
-            transcript: step("transcript_ms").map(since),
-            first_text: step("first_text_ms").map(since),
-            first_audio: step("first_audio_ms").map(since),
-            audible: since(audible),
+            decided,
+            transcript: step("transcript_ms"),
+            first_text: step("first_text_ms"),
+            first_audio: step("first_audio_ms"),
+            audible,
         });
         let response = latency["response"].as_str().unwrap_or_default();
         let answers = self.answers.iter_mut();

@@ -44,13 +44,12 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     config.output = plan.output_mode;
     config.trace = arguments.trace.as_deref().map(trace).transpose()?;
     let recording = arguments.record.as_deref();
-    let mut recording = recording
-        .map(|folder| Recording::create(folder, plan.pace()))
-        .transpose()?;
-    if let Some(recording) = &recording {
+    let mut recording = recording.map(Recording::prepare).transpose()?;
+    let link = connect::open(&plan.target, &arguments, recording.as_mut()).await?;
+    if let Some(recording) = &mut recording {
+        recording.begin(plan.pace())?;
         config.trace = Some(recording.trace(config.trace.take())?);
     }
-    let link = connect::open(&plan.target, &arguments, recording.as_mut()).await?;
     let card = card(&mut plan, recording.as_ref())?;
     let format = if arguments.json {
         Format::Json
