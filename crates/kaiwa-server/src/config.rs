@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use kaiwa_session::SessionOptions;
 use kaiwa_tools::Allowed;
 
-use crate::{auth::Keys, events::EventObserver, timings::TurnTimings};
+use crate::{auth::Keys, events::EventObserver, scribe::JournalObserver, timings::TurnTimings};
 
 /// Hears how long each turn took.
 pub type TurnObserver = Arc<dyn Fn(&TurnTimings) + Send + Sync>;
@@ -58,6 +58,8 @@ pub struct ServerConfig {
     pub on_turn: Option<TurnObserver>,
     /// Hears every frame of every session.
     pub on_event: Option<EventObserver>,
+    /// Hears every line of every session's [journal](kaiwa_session::journal).
+    pub journal: Option<JournalObserver>,
 }
 
 impl Default for ServerConfig {
@@ -79,6 +81,7 @@ impl Default for ServerConfig {
             seed: None,
             on_turn: None,
             on_event: None,
+            journal: None,
         }
     }
 }
@@ -102,6 +105,7 @@ impl fmt::Debug for ServerConfig {
             .field("seed", &self.seed)
             .field("on_turn", &self.on_turn.is_some())
             .field("on_event", &self.on_event.is_some())
+            .field("journal", &self.journal.is_some())
             .finish()
     }
 }

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream::SplitStream};
 use kaiwa_protocol::{
     AppendRef, Dialect, Error, ErrorDetail, ServerEvent, Session as WireSession, codes,
 };
-use kaiwa_session::{EngineEvent, Input, Millis, Output, Session, SessionOptions};
+use kaiwa_session::{EngineEvent, Input, Millis, Output, Session, SessionOptions, journal::Writer};
 use kaiwa_tools::Servers;
 use tokio::{sync::watch, time::Instant};
 use tokio_tungstenite::tungstenite;
@@ -23,6 +23,7 @@ use crate::{
     jobs::{JobResult, Jobs, Results},
     metrics::SessionMetrics,
     outgoing::Outgoing,
+    scribe::Scribe,
     server::{Seat, Shared, unix_seconds},
     timings::Turns,
     wire::{self, Wire},
@@ -67,6 +68,7 @@ pub(crate) struct Opened {
     conversation_event: Option<ServerEvent>,
     conversation: u64,
     seed: u64,
+    scribe: Option<Scribe>,
 }
 
 /// Makes a session.
@@ -86,12 +88,20 @@ pub(crate) fn open(server: &Shared, opening: Opening) -> Result<Opened, Box<Erro
         seed,
         ..options(server, opening.model)
     };
+    let dialect = opening.dialect;
+    let label = SessionLabel {
+        number: conversation,
+        dialect,
+    };
     let transcribes = matches!(opening.session, Some(WireSession::Transcription(_)));
+    let journal = server.config.journal.as_ref();
+    let journal = journal.map(|observe| (observe, Writer::new(&options, opening.session.as_ref())));
     let session = match opening.session {
         Some(session) => Session::configured(options, session)?,
         None => Session::new(options),
     };
-    let dialect = opening.dialect;
+    // A session that is refused has no journal.
+    let scribe = journal.map(|(observe, begun)| Scribe::new(observe(&label), begun));
     let conversation_event = (!transcribes)
         .then(|| dialect.conversation_created(session.conversation_id()))
         .flatten();
@@ -101,6 +111,7 @@ pub(crate) fn open(server: &Shared, opening: Opening) -> Result<Opened, Box<Erro
         conversation_event,
         conversation,
         seed,
+        scribe,
     })
 }
 
@@ -157,6 +168,7 @@ struct Effects {
     turns: Turns,
     dialect: Dialect,
     observer: Option<FrameObserver>,
+    scribe: Option<Scribe>,
     /// The event being written.
     frame: Vec<u8>,
     own_events: u64,
@@ -196,6 +208,7 @@ impl Driver {
             conversation_event,
             conversation,
             seed,
+            scribe,
         } = opened;
         // Half of the seed is enough to draw tokens with.
         let (jobs, results) = Jobs::new(
@@ -230,6 +243,7 @@ impl Driver {
                         dialect,
                     })
                 }),
+                scribe,
                 frame: Vec::new(),
                 own_events: 0,
                 end: None,
@@ -246,6 +260,9 @@ impl Driver {
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         tracing::info!("opened");
         let now = millis_since(self.begun);
+        if let Some(scribe) = &mut self.effects.scribe {
+            scribe.start(now);
+        }
         for output in self.session.start(now) {
             self.effects.carry_out(output, now);
         }
@@ -334,7 +351,12 @@ impl Driver {
     /// Tells the session something and does what it wants done.
     fn handle(&mut self, input: Input<'_>) {
         let now = millis_since(self.begun);
-        self.session.allow_ahead(self.effects.jobs.has_time());
+        let has_time = self.effects.jobs.has_time();
+        if let Some(scribe) = &mut self.effects.scribe {
+            scribe.ahead(has_time, now);
+            scribe.input(&input, now);
+        }
+        self.session.allow_ahead(has_time);
         for output in self.session.handle(input, now) {
             self.effects.carry_out(output, now);
         }
@@ -367,8 +389,12 @@ impl Driver {
         let now = millis_since(self.begun);
         self.heard = Instant::now();
         let (event_id, bytes) = self.audio.next_piece();
+        let input = Input::Audio { event_id, bytes };
+        if let Some(scribe) = &mut self.effects.scribe {
+            scribe.input(&input, now);
+        }
         let mut refused = false;
-        for output in self.session.handle(Input::Audio { event_id, bytes }, now) {
+        for output in self.session.handle(input, now) {
             refused |= matches!(output, Output::Send(ServerEvent::Error(_)));
             self.effects.carry_out(output, now);
         }
@@ -433,6 +459,7 @@ impl Driver {
                     results,
                     outgoing,
                     mut turns,
+                    scribe,
                     ..
                 },
             mut frames,
@@ -441,6 +468,9 @@ impl Driver {
             ..
         } = self;
         turns.ended(millis_since(begun));
+        if let Some(scribe) = scribe {
+            scribe.end(millis_since(begun));
+        }
         // Workers that wait for a receiver go on and see that their job is cancelled.
         drop((jobs, results));
         // The peer's half of the closing handshake; also what keeps its last frames from
@@ -477,6 +507,9 @@ impl Driver {
 
 impl Effects {
     fn carry_out(&mut self, output: Output, now: Millis) {
+        if let Some(scribe) = &mut self.scribe {
+            scribe.output(&output, now);
+        }
         match output {
             Output::Send(event) => {
                 if let ServerEvent::SessionCreated(created) = &event {

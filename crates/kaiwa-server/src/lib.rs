@@ -38,6 +38,7 @@ mod http;
 mod jobs;
 mod metrics;
 mod outgoing;
+mod scribe;
 mod secrets;
 mod server;
 mod stall;
@@ -50,9 +51,14 @@ pub use engines::{Engines, VoiceActivityFactory};
 pub use events::{Direction, EventObserver, FrameObserver, SessionLabel};
 /// What [`TurnTimings::ahead`] counts.
 pub use kaiwa_session::AheadCounts;
+/// What [`ServerConfig::journal`] hears, and how to go through it again.
+pub use kaiwa_session::journal;
+/// What is in a [`Line`](journal::Line).
+pub use kaiwa_session::{EngineEvent, JobId};
 /// What [`ServerConfig::session`] is made of.
 pub use kaiwa_session::{RateLimitConfig, RateLimitName, SessionOptions};
 /// What [`ServerConfig::mcp`] is made of.
 pub use kaiwa_tools::{Allowed, AllowedServer};
+pub use scribe::{JournalObserver, LineObserver};
 pub use server::Server;
 pub use timings::TurnTimings;

@@ -5,7 +5,10 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use futures_util::SinkExt;
-use kaiwa_server::{Direction, ServerConfig};
+use kaiwa_server::{
+    Direction, ServerConfig,
+    journal::{Line, Replay},
+};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -98,4 +101,42 @@ async fn sessions_are_told_apart() {
     ended.sort_unstable();
     ended.dedup();
     assert_eq!(ended.len(), 2, "{heard:?}");
+}
+
+#[tokio::test]
+async fn the_journal_of_a_session_is_gone_through_again() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&heard);
+    let mut config = ServerConfig::default();
+    config.journal = Some(Arc::new(move |_| {
+        let lines = Arc::clone(&lines);
+        Box::new(move |line| {
+            let line = serde_json::to_string(line).expect("a line is JSON");
+            lines.lock().expect("no panics").push(line);
+        })
+    }));
+    let running = Running::start(Fakes::new().engines(), config).await;
+    let mut client = running.open().await;
+    let audio = base64(&[0; 4800]);
+    let append = json!({ "type": "input_audio_buffer.append", "audio": audio });
+    for frame in [append.to_string(), "{ no event".to_owned()] {
+        client.socket.send(Message::text(frame)).await.unwrap();
+    }
+    client.wait_for("error").await;
+    client.ask("Good day").await;
+    client.until("response.done").await;
+    drop(client);
+    running.idle().await;
+
+    let lines = heard.lock().unwrap();
+    let mut lines = lines
+        .iter()
+        .map(|line| serde_json::from_str(line).expect(line));
+    let Some(Line::Head(head)) = lines.next() else {
+        panic!("a journal begins with its head");
+    };
+    let mut replay = Replay::new(*head).unwrap();
+    lines.try_for_each(|line| replay.take(line)).unwrap();
+    let replayed = replay.finish();
+    assert!(replayed.complete && replayed.events > 5, "{replayed:?}");
 }

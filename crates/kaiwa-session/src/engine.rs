@@ -5,12 +5,13 @@
 use std::{ops::Range, sync::Arc};
 
 use kaiwa_protocol::{McpError, McpToolInfo};
+use serde::{Deserialize, Serialize};
 
 /// Names one piece of work given to an engine. Unique in the session, never reused.
 ///
 /// Results carry the id of the job they belong to; results of a job that was cancelled
 /// or superseded are dropped by the session, whenever they arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub u64);
 
 /// Work for an engine.
@@ -176,7 +177,8 @@ pub enum PromptToolChoice {
 pub const PROMPT_TOO_LONG: &str = "context_length_exceeded";
 
 /// What an engine says about a job.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EngineEvent {
     /// Answer to [`EngineCommand::Detect`]: probability 0.0..=1.0 that the frame is speech.
     Voice {
@@ -242,6 +244,7 @@ pub enum EngineEvent {
     /// Speech to append to the audio of the job.
     Speech {
         /// Samples at `rate`.
+        #[serde(with = "crate::journal::samples")]
         pcm: Vec<f32>,
         /// Rate in Hz.
         rate: u32,
@@ -275,7 +278,7 @@ pub enum EngineEvent {
 }
 
 /// Where a word stands in a piece of speech.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
     /// Byte range in the text of the [`EngineCommand::Speak`], punctuation included.
     pub text: Range<usize>,

@@ -42,6 +42,7 @@ mod event_size;
 mod ids;
 mod input_buffer;
 mod io;
+pub mod journal;
 mod ledger;
 mod mcp;
 mod options;

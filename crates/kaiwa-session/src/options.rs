@@ -1,9 +1,12 @@
 //! What a server decides about a session before it begins.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Millis, RateLimitConfig};
 
 /// How a session begins and what bounds it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SessionOptions {
     /// Name of the model, as the client asked for it. Fixed for the session.
     pub model: String,

@@ -1,11 +1,12 @@
 //! Rate limits: how many responses and tokens a session may use in a time.
 
 use kaiwa_protocol::{Maybe, Number, RateLimit, RateLimitsUpdated};
+use serde::{Deserialize, Serialize};
 
 use crate::Millis;
 
 /// A limit on what a session may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimitConfig {
     /// What is counted.
     pub name: RateLimitName,
@@ -16,7 +17,8 @@ pub struct RateLimitConfig {
 }
 
 /// What a rate limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RateLimitName {
     /// Responses that began.
     Requests,

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Watch a spoken conversation of three turns, offline; ends by itself.
     Demo(DemoArgs),
+    /// Show a recording of "kaiwa talk --record": one page with sound, turns, jobs and times.
+    Inspect(InspectArgs),
     /// List, fetch and check the model files of the embedded engines.
     Models {
         #[command(subcommand)]
@@ -114,6 +116,11 @@ pub(crate) struct TalkArgs {
     /// Write every protocol event with its time to this file (JSON lines).
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+
+    /// Keep everything of the conversation in this new folder, for "kaiwa inspect": the sound
+    /// of both sides, every event, and offline what the server did and when.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
@@ -231,8 +238,28 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value = "demo.wav", value_name = "FILE")]
     pub(crate) output: PathBuf,
 
+    /// Keep everything of the conversation in this new folder, for "kaiwa inspect".
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// Folder of the recording.
+    #[arg(value_name = "DIR")]
+    pub(crate) recording: PathBuf,
+
+    /// Where the page goes; the default is index.html in the folder.
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Write no page, but give the session what it was given then, and say whether it does the
+    /// same again.
+    #[arg(long)]
+    pub(crate) replay: bool,
 }
 
 #[derive(Debug, Subcommand)]

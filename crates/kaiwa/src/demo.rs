@@ -17,6 +17,7 @@ use crate::{
     engines::{self, USER_VOICE},
     exit::{Code, Exit},
     output::{line, note},
+    record::Recording,
     talk::{Format, Renderer, embedded, follow, load},
 };
 
@@ -37,6 +38,8 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
         EngineKind::Local => &[USER_VOICE],
         EngineKind::Scripted => &[],
     };
+    let recording = arguments.record.as_deref();
+    let mut recording = recording.map(Recording::prepare).transpose()?;
     let engines = load(arguments.engines.clone(), extra).await?;
     let voice = engines.synthesizer.clone();
     let (first, cut_in) = tokio::task::spawn_blocking(move || {
@@ -48,6 +51,12 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
     let turns = TurnLog::new();
     let mut server = engines::server_config(&engines, &arguments.engines);
     turns.observe(&mut server);
+    let mut config = ConversationConfig::default();
+    if let Some(recording) = &mut recording {
+        server.journal = Some(recording.journal()?);
+        recording.begin(Pace::RealTime)?;
+        config.trace = Some(recording.trace(None)?);
+    }
     let link = embedded(engines, server).await?;
     let (mic, heard) = Mic::queue();
     let card = FileCard::builder()
@@ -56,7 +65,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
         .pace(Pace::RealTime)
         .build()?;
     note("A conversation with the server inside this process. Nothing leaves this machine.");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let (conversation, handle) = Conversation::start(link, card, config);
     let stopping = handle.clone();
     let mut director = Director {
         cut_in,
@@ -72,6 +81,9 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
         conversation,
         || stopping.stop(),
         |moment| {
+            if let Some(recording) = &mut recording {
+                recording.moment(moment);
+            }
             renderer.show(moment)?;
             director.direct(moment)
         },
@@ -88,6 +100,9 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
             )
         })??;
     renderer.finish()?;
+    if let Some(recording) = recording {
+        recording.complete_with(&arguments.output).await?;
+    }
     outcome.into_result()?;
     report(&director, &turns).await?;
     line(format_args!(

@@ -10,8 +10,11 @@ mod demo;
 mod engines;
 mod exit;
 mod fetch;
+mod inspect;
+mod lines;
 mod models;
 mod output;
+mod record;
 mod serve;
 mod stop;
 mod talk;
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Talk(arguments) => block_on(talk::run(arguments)),
         Command::Serve(arguments) => block_on(serve::run(arguments)),
         Command::Demo(arguments) => block_on(demo::run(arguments)),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Models { command } => models::run(command),
         Command::Bench { command } => match command {
             BenchCommand::Wer(arguments) => bench::recognition::run(&arguments),

@@ -27,6 +27,7 @@ pub struct FileCardBuilder {
     mic: Mic,
     speaker: Speaker,
     record: Option<PathBuf>,
+    lost: Option<Lost>,
     pace: Pace,
 }
 
@@ -38,6 +39,7 @@ impl FileCard {
             mic: Mic::off(),
             speaker: Speaker::none(),
             record: None,
+            lost: None,
             pace: Pace::RealTime,
         }
     }
@@ -66,6 +68,18 @@ impl FileCardBuilder {
         self
     }
 
+    /// Like [`record`](Self::record), but a recording that cannot be written any more ends
+    /// without the card: `lost` is told why.
+    #[must_use]
+    pub fn record_while_possible(
+        mut self,
+        path: impl AsRef<Path>,
+        lost: impl FnOnce(CardError) + Send + 'static,
+    ) -> Self {
+        self.lost = Some(Lost(Box::new(lost)));
+        self.record(path)
+    }
+
     /// How the clock runs.
     #[must_use]
     pub fn pace(mut self, pace: Pace) -> Self {
@@ -80,7 +94,10 @@ impl FileCardBuilder {
     /// When the recording cannot be created.
     pub fn build(self) -> Result<FileCard, CardError> {
         let recording = match &self.record {
-            Some(path) => Some(Recording(Wav::create(path, 2, true)?)),
+            Some(path) => Some(Recording {
+                wav: Wav::create(path, 2, true)?,
+                lost: self.lost,
+            }),
             None => None,
         };
         Ok(FileCard {
@@ -117,8 +134,14 @@ impl SoundCard for FileCard {
         self.mic.ready(due).await?;
         // From here on nothing waits, so a dropped future has taken nothing.
         self.mic.take(frame);
-        if let Some(recording) = &mut self.recording {
-            recording.0.write_stereo(frame, self.playing.as_deref())?;
+        if let Some(recording) = &mut self.recording
+            && let Err(error) = recording.wav.write_stereo(frame, self.playing.as_deref())
+        {
+            match recording.lost.take() {
+                Some(Lost(tell)) => tell(error),
+                None => return Err(error),
+            }
+            self.recording = None;
         }
         Ok(())
     }
@@ -137,7 +160,13 @@ impl SoundCard for FileCard {
 
     async fn finish(&mut self) -> Result<(), CardError> {
         let recorded = match self.recording.take() {
-            Some(recording) => recording.0.finalize(),
+            Some(Recording { wav, lost }) => match (wav.finalize(), lost) {
+                (Err(error), Some(Lost(tell))) => {
+                    tell(error);
+                    Ok(())
+                }
+                (finished, _) => finished,
+            },
             None => Ok(()),
         };
         self.speaker.finish().await.and(recorded)
@@ -145,7 +174,19 @@ impl SoundCard for FileCard {
 }
 
 /// The stereo recording.
-struct Recording(Wav);
+struct Recording {
+    wav: Wav,
+    /// Who is told of its failure in the card's place.
+    lost: Option<Lost>,
+}
+
+struct Lost(Box<dyn FnOnce(CardError) + Send>);
+
+impl std::fmt::Debug for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lost")
+    }
+}
 
 impl std::fmt::Debug for Recording {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

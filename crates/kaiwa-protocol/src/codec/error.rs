@@ -4,7 +4,7 @@ use crate::error::{ErrorDetail, codes};
 use crate::wire::{Maybe, peek, plain_message, trail};
 
 /// Why a frame is not an event, in the terms of the protocol's `error` event.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize, serde::Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ParseError {
     kind: ParseErrorKind,
@@ -14,7 +14,8 @@ pub struct ParseError {
 }
 
 /// The class of a [`ParseError`].
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ParseErrorKind {
     /// The frame is not JSON.

@@ -326,7 +326,7 @@ fn an_answer_is_not_held_for_a_client_that_has_fallen_silent() {
 #[test]
 fn nothing_is_done_ahead_when_there_is_no_time() {
     let mut harness = harness();
-    harness.session.allow_ahead(false);
+    harness.allow_ahead(false);
     harness.by_hand = true;
     harness.audio(480, true);
     harness.audio(256, false);

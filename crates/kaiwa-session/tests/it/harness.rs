@@ -8,6 +8,7 @@ use std::{
 use kaiwa_protocol::{ClientEvent, ServerEvent};
 use kaiwa_session::{
     EngineCommand, EngineEvent, Input, JobId, Output, Session, SessionOptions, Word,
+    journal::{Line, Writer},
 };
 use serde_json::{Value, json};
 
@@ -17,6 +18,9 @@ pub(crate) const WORD_MS: usize = 300;
 /// A session, its clock, its engines, and the record.
 pub(crate) struct Harness {
     pub(crate) session: Session,
+    writer: Writer,
+    /// Everything that went in and came out.
+    journal: Vec<Line>,
     pub(crate) now: u64,
     /// Everything sent to the client since the beginning.
     pub(crate) events: Vec<Value>,
@@ -48,17 +52,23 @@ impl Harness {
     }
 
     pub(crate) fn with(options: SessionOptions) -> Self {
-        Self::of(Session::new(options))
+        let (writer, head) = Writer::new(&options, None);
+        Self::of(Session::new(options), writer, head)
     }
 
     /// A session with a configuration already bound to it.
     pub(crate) fn configured(session: Value) -> Self {
-        Self::of(Session::configured(test_options(), wire_session(&session)).expect("accepted"))
+        let session = wire_session(&session);
+        let (writer, head) = Writer::new(&test_options(), Some(&session));
+        let session = Session::configured(test_options(), session).expect("accepted");
+        Self::of(session, writer, head)
     }
 
-    fn of(session: Session) -> Self {
+    fn of(session: Session, writer: Writer, head: Line) -> Self {
         let mut harness = Self {
             session,
+            writer,
+            journal: vec![head, Line::Start { at: 0 }],
             now: 0,
             events: Vec::new(),
             record: String::new(),
@@ -101,17 +111,10 @@ impl Harness {
             Err(_) => frame.to_owned(),
         };
         self.note(&format!("C> {shown}"));
-        let outputs: Vec<_> = match ClientEvent::parse(frame) {
-            Ok(event) => self
-                .session
-                .handle(Input::Client(event), self.now)
-                .collect(),
-            Err(error) => self
-                .session
-                .handle(Input::Malformed(error), self.now)
-                .collect(),
-        };
-        self.take(outputs);
+        self.tell(match ClientEvent::parse(frame) {
+            Ok(event) => Input::Client(event),
+            Err(error) => Input::Malformed(error),
+        });
         self.settle();
     }
 
@@ -138,18 +141,19 @@ impl Harness {
             event_id: Some("append"),
             bytes: &bytes,
         };
-        let outputs: Vec<_> = self.session.handle(input, self.now).collect();
-        self.take(outputs);
+        self.tell(input);
         self.settle();
+    }
+
+    /// Says whether there is time to work ahead.
+    pub(crate) fn allow_ahead(&mut self, allowed: bool) {
+        self.session.allow_ahead(allowed);
+        self.journal.extend(self.writer.ahead(allowed, self.now));
     }
 
     /// An engine says something about a job.
     pub(crate) fn engine(&mut self, job: JobId, event: EngineEvent) {
-        let outputs: Vec<_> = self
-            .session
-            .handle(Input::Engine(job, event), self.now)
-            .collect();
-        self.take(outputs);
+        self.tell(Input::Engine(job, event));
     }
 
     /// Lets time pass, acting on deadlines.
@@ -158,8 +162,7 @@ impl Harness {
         let end = self.now + ms;
         while let Some((at, _)) = self.session.next_timeout().filter(|(at, _)| *at <= end) {
             self.now = self.now.max(at);
-            let outputs: Vec<_> = self.session.handle(Input::Timeout, self.now).collect();
-            self.take(outputs);
+            self.tell(Input::Timeout);
             self.settle();
         }
         self.now = end;
@@ -198,6 +201,12 @@ impl Harness {
     /// Forgets what was recorded.
     pub(crate) fn forget(&mut self) {
         self.record.clear();
+    }
+
+    /// The journal of the session, line by line.
+    pub(crate) fn journal(&self) -> Vec<String> {
+        let line = |line| serde_json::to_string(line).expect("a line is JSON");
+        self.journal.iter().map(line).collect()
     }
 
     /// Events of a type, in order.
@@ -290,8 +299,15 @@ impl Harness {
         }
     }
 
+    fn tell(&mut self, input: Input<'_>) {
+        self.journal.push(self.writer.input(&input, self.now));
+        let outputs: Vec<_> = self.session.handle(input, self.now).collect();
+        self.take(outputs);
+    }
+
     fn take(&mut self, outputs: Vec<Output>) {
         for output in outputs {
+            self.journal.push(self.writer.output(&output, self.now));
             match output {
                 Output::Send(event) => self.heard(&event),
                 Output::Run(job, command) => {

@@ -10,6 +10,7 @@ mod errors;
 mod function_calls;
 mod interleavings;
 mod items;
+mod journal;
 mod limits;
 mod listening;
 mod mcp;

@@ -14,6 +14,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     exit::{Code, Exit},
+    lines::create_private,
     output,
 };
 
@@ -67,12 +68,7 @@ struct Log {
 
 impl Log {
     fn create(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
-        let mut options = File::options();
-        options.write(true).create_new(true);
-        // What people said is for nobody else on the machine.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(&path) {
+        match create_private(&path) {
             Ok(file) => Ok(Self {
                 path,
                 file: BufWriter::new(file),

@@ -9,10 +9,15 @@ use crate::{
     engines,
     exit::{Code, Exit},
     output,
+    record::Recording,
 };
 
-/// Connects to whoever is talked to.
-pub(super) async fn open(target: &Target, arguments: &TalkArgs) -> Result<Link, Exit> {
+/// Connects to whoever is talked to. What the server in this process does is recorded.
+pub(super) async fn open(
+    target: &Target,
+    arguments: &TalkArgs,
+    recording: Option<&mut Recording>,
+) -> Result<Link, Exit> {
     match target {
         Target::Remote(endpoint) => {
             output::note(format_args!("Connecting to {}", endpoint.url));
@@ -24,7 +29,8 @@ pub(super) async fn open(target: &Target, arguments: &TalkArgs) -> Result<Link, 
                 wanted.llm.clone_from(model);
             }
             let engines = load(wanted, &[]).await?;
-            let config = engines::server_config(&engines, &arguments.engines);
+            let mut config = engines::server_config(&engines, &arguments.engines);
+            config.journal = recording.map(Recording::journal).transpose()?;
             embedded(engines, config).await
         }
     }

@@ -5,10 +5,10 @@ mod plan;
 mod render;
 mod typed;
 
-use std::{fs::File, io::BufWriter, io::Write, path::Path, time::Duration};
+use std::{fs::File, path::Path, time::Duration};
 
 use kaiwa_client::{
-    Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Pace, SoundCard, Turn,
+    Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, SoundCard, Trace, Turn,
 };
 
 use self::plan::{Plan, Typing};
@@ -20,7 +20,10 @@ pub(crate) use self::{
 use crate::{
     cli::TalkArgs,
     exit::{Code, Exit},
-    output, stop,
+    lines::{Lines, Loss},
+    output,
+    record::Recording,
+    stop,
 };
 
 /// Silence after the input that lets every turn end: the longest that `semantic_vad` waits is
@@ -39,11 +42,15 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
         config.trailing_silence = SEMANTIC_SILENCE;
     }
     config.output = plan.output_mode;
-    if let Some(path) = &arguments.trace {
-        config.trace = Some(trace(path)?);
+    config.trace = arguments.trace.as_deref().map(trace).transpose()?;
+    let recording = arguments.record.as_deref();
+    let mut recording = recording.map(Recording::prepare).transpose()?;
+    let link = connect::open(&plan.target, &arguments, recording.as_mut()).await?;
+    if let Some(recording) = &mut recording {
+        recording.begin(plan.pace())?;
+        config.trace = Some(recording.trace(config.trace.take())?);
     }
-    let link = connect::open(&plan.target, &arguments).await?;
-    let card = card(&mut plan)?;
+    let card = card(&mut plan, recording.as_ref())?;
     let format = if arguments.json {
         Format::Json
     } else {
@@ -63,10 +70,18 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     let outcome = follow(
         conversation,
         || stopping.stop(),
-        |moment| renderer.show(moment),
+        |moment| {
+            if let Some(recording) = &mut recording {
+                recording.moment(moment);
+            }
+            renderer.show(moment)
+        },
     )
     .await?;
     renderer.finish()?;
+    if let Some(recording) = recording {
+        recording.complete().await;
+    }
     outcome.into_result()
 }
 
@@ -164,43 +179,27 @@ pub(crate) async fn follow(
     }
 }
 
-fn card(plan: &mut Plan) -> Result<impl SoundCard + use<>, Exit> {
-    let pace = if plan.fast {
-        Pace::Fast
-    } else {
-        Pace::RealTime
-    };
-    let card = FileCard::builder()
+fn card(plan: &mut Plan, recording: Option<&Recording>) -> Result<impl SoundCard + use<>, Exit> {
+    let mut card = FileCard::builder()
         .mic(plan.mic())
         .speaker(plan.speaker()?)
-        .pace(pace)
-        .build()?;
-    Ok(card)
+        .pace(plan.pace());
+    if let Some(recording) = recording {
+        card = recording.sound(card)?;
+    }
+    Ok(card.build()?)
 }
 
 /// Writes every protocol event as a line of JSON.
-fn trace(path: &Path) -> Result<kaiwa_client::Trace, Exit> {
-    let cannot = |error| {
+fn trace(path: &Path) -> Result<Trace, Exit> {
+    let file = File::create(path).map_err(|error| {
         Exit::new(
             Code::Output,
             format!("cannot write the trace {}: {error}", path.display()),
         )
-    };
-    let mut file = BufWriter::new(File::create(path).map_err(cannot)?);
-    let mut broken = false;
-    Ok(Box::new(move |entry| {
-        if broken {
-            return;
-        }
-        let written = serde_json::to_writer(&mut file, &entry)
-            .map_err(std::io::Error::from)
-            .and_then(|()| file.write_all(b"\n"))
-            .and_then(|()| file.flush());
-        if let Err(error) = written {
-            broken = true;
-            output::note(format_args!("kaiwa: the trace ends here: {error}"));
-        }
-    }))
+    })?;
+    let mut lines = Lines::new(path.to_owned(), file, Loss::of("the trace"));
+    Ok(Box::new(move |entry| lines.write(&entry)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use kaiwa_audio::Clip;
-use kaiwa_client::{CardError, CardErrorKind, Endpoint, Mic, OutputMode, Speaker, Turn};
+use kaiwa_client::{CardError, CardErrorKind, Endpoint, Mic, OutputMode, Pace, Speaker, Turn};
 use kaiwa_protocol::Eagerness;
 
 use crate::{
@@ -27,7 +27,7 @@ pub(super) struct Plan {
     pub(super) turn: Turn,
     pub(super) typing: Typing,
     pub(super) output_mode: OutputMode,
-    pub(super) fast: bool,
+    fast: bool,
     /// Raw sound on stdout leaves stderr for the words.
     pub(super) transcript_to_stderr: bool,
     /// What a person should know before it starts.
@@ -124,6 +124,13 @@ impl Plan {
             hearing,
             speaking,
         })
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        match self.fast {
+            true => Pace::Fast,
+            false => Pace::RealTime,
+        }
     }
 
     pub(super) fn mic(&mut self) -> Mic {

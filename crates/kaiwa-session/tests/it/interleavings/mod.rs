@@ -14,7 +14,10 @@ mod world;
 use std::{cell::Cell, time::Instant};
 
 use kaiwa_protocol::{ClientEvent, ParseError};
-use kaiwa_session::{EngineEvent, Input, RateLimitConfig, RateLimitName, Session, SessionOptions};
+use kaiwa_session::{
+    EngineEvent, Input, Output, RateLimitConfig, RateLimitName, Session, SessionOptions,
+    journal::{Line, Writer},
+};
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use serde_json::{Value, json};
 
@@ -23,6 +26,7 @@ use self::{
     schema::Schemas,
     world::World,
 };
+use crate::journal;
 
 /// Interleavings of each type of session, unless told otherwise: half a minute in a build
 /// that is not optimised, a second in one that is. CI asks for millions of steps.
@@ -104,6 +108,8 @@ struct Driver {
     session: Session,
     world: World,
     asked: usize,
+    writer: Writer,
+    journal: Vec<Line>,
 }
 
 impl Driver {
@@ -135,20 +141,22 @@ impl Driver {
         let requested = json!({"type": kind, "audio": {"input": {
             "format": {"type": "audio/pcmu"}, "transcription": {"model": "whisper-1"}}}});
         let requested = serde_json::from_value(requested).expect("a session");
+        let (writer, head) = Writer::new(&options, Some(&requested));
         let session = Session::configured(options, requested).expect("accepted");
         let world = World::new(transcribes, limited);
         Self {
             session,
             world,
             asked: 0,
+            writer,
+            journal: vec![head],
         }
     }
 
     fn run(&mut self, happenings: &[Happening]) {
+        self.journal.push(Line::Start { at: 0 });
         let outputs: Vec<_> = self.session.start(0).collect();
-        outputs
-            .into_iter()
-            .for_each(|output| self.world.see(output));
+        self.see(outputs);
         for happening in happenings {
             self.happen(happening);
             self.judge();
@@ -158,6 +166,16 @@ impl Driver {
             self.ask(json!({"type": "response.cancel", "response_id": id}));
         }
         self.world.assert_settled();
+        self.replay();
+    }
+
+    /// What was written down gives the same again.
+    fn replay(&mut self) {
+        self.journal.push(Line::End { at: self.world.now });
+        let line = |line: &Line| serde_json::to_string(line).expect("a line is JSON");
+        let lines: Vec<_> = self.journal.iter().map(line).collect();
+        let replayed = journal::replay(&lines).unwrap_or_else(|difference| panic!("{difference}"));
+        assert!(replayed.complete);
     }
 
     fn happen(&mut self, happening: &Happening) {
@@ -254,9 +272,17 @@ impl Driver {
     }
 
     fn handle(&mut self, input: Input<'_>) {
+        let line = self.writer.input(&input, self.world.now);
+        self.journal.push(line);
         let outputs: Vec<_> = self.session.handle(input, self.world.now).collect();
-        outputs
-            .into_iter()
-            .for_each(|output| self.world.see(output));
+        self.see(outputs);
+    }
+
+    fn see(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            let line = self.writer.output(&output, self.world.now);
+            self.journal.push(line);
+            self.world.see(output);
+        }
     }
 }
