@@ -25,7 +25,7 @@ pub enum EngineCommand {
         /// 512 samples at 16 000 Hz.
         frame: Vec<f32>,
     },
-    /// Transcribe a user's turn. Answered by [`EngineEvent::TranscriptDelta`]s and one
+    /// Transcribe a user's turn, or a sound that may become one. Answered by [`EngineEvent::TranscriptDelta`]s and one
     /// [`EngineEvent::Transcript`].
     Transcribe {
         /// The turn at 16 000 Hz.

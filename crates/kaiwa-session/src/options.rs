@@ -25,7 +25,8 @@ pub struct SessionOptions {
     /// Silence that ends a turn, until the client says otherwise.
     pub silence_duration_ms: Millis,
     /// Silence after which a turn is transcribed and answered ahead of its end: what was made is
-    /// sent if the turn is over, and dropped if the user goes on. `None` begins at the end.
+    /// sent if the turn is over, and dropped if the user goes on. `None` begins at the end, and
+    /// takes every sound over the assistant's voice for an interruption.
     pub ahead_ms: Option<Millis>,
     /// Most audio that may wait in the input buffer. With turn detection a turn ends there;
     /// without, an append beyond it is refused.
@@ -63,8 +64,8 @@ impl Default for SessionOptions {
     }
 }
 
-/// Long enough that most gaps inside words and phrases are over, short enough that an answer is
-/// ready when half a second has passed.
+/// Three frames: most gaps inside words are shorter, and an answer can be ready when half a second
+/// has passed.
 const DEFAULT_AHEAD_MS: Millis = 96;
 
 /// Shapes answers for the ear: what is spoken cannot be skimmed. Short, because small models

@@ -8,7 +8,6 @@ use kaiwa_protocol::{
 
 use super::Frame;
 use crate::{
-    conversation::Entry,
     engine::{EngineCommand, EngineEvent, JobId},
     mcp::Remote,
     outbox::JobOwner,
