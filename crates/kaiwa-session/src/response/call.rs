@@ -2,7 +2,7 @@
 
 use kaiwa_protocol::{
     FunctionCall, ITEM_OBJECT, Item, ItemStatus, Maybe, ResponseFunctionCallArgumentsDelta,
-    ResponseFunctionCallArgumentsDone, ResponseOutputItemAdded, ResponseOutputItemDone,
+    ResponseFunctionCallArgumentsDone,
 };
 
 use super::Frame;
@@ -42,13 +42,7 @@ impl CallPart {
         if !self.announced {
             self.announced = true;
             let item = self.item(ItemStatus::InProgress, String::new());
-            frame.outbox.send(ResponseOutputItemAdded {
-                response_id: frame.response_id.to_owned(),
-                output_index: self.output_index,
-                item: item.clone(),
-                ..ResponseOutputItemAdded::default()
-            });
-            frame.enter(Entry::plain(item), &self.item_id);
+            frame.add(self.output_index, item, &self.item_id);
         }
         if self.sent < self.arguments.len() {
             frame.outbox.send(ResponseFunctionCallArgumentsDelta {
@@ -75,13 +69,8 @@ impl CallPart {
             ..ResponseFunctionCallArgumentsDone::default()
         });
         let item = self.item(status, self.arguments.clone());
-        frame.outbox.send(ResponseOutputItemDone {
-            response_id: frame.response_id.to_owned(),
-            output_index: self.output_index,
-            item: item.clone(),
-            ..ResponseOutputItemDone::default()
-        });
-        frame.settle(Entry::plain(item.clone()), &self.item_id);
+        let entry = Entry::plain(item.clone());
+        frame.end(self.output_index, &item, entry, &self.item_id);
         item
     }
 

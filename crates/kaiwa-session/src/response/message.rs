@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use kaiwa_protocol::{
     ContentPart, Item, ItemStatus, Message, ResponseContentPartAdded, ResponseContentPartDone,
     ResponseOutputAudioDelta, ResponseOutputAudioDone, ResponseOutputAudioTranscriptDelta,
-    ResponseOutputAudioTranscriptDone, ResponseOutputItemAdded, ResponseOutputItemDone,
-    ResponseOutputTextDelta, ResponseOutputTextDone, Role,
+    ResponseOutputAudioTranscriptDone, ResponseOutputTextDelta, ResponseOutputTextDone, Role,
 };
 
 use super::{Frame, Settings};
@@ -263,13 +262,7 @@ impl MessagePart {
     fn announce(&mut self, frame: &mut Frame<'_>) {
         self.announced = true;
         let item = self.item(ItemStatus::InProgress, Vec::new());
-        frame.outbox.send(ResponseOutputItemAdded {
-            response_id: frame.response_id.to_owned(),
-            output_index: self.output_index,
-            item: item.clone(),
-            ..ResponseOutputItemAdded::default()
-        });
-        frame.enter(Entry::plain(item), &self.item_id);
+        frame.add(self.output_index, item, &self.item_id);
         frame.outbox.send(ResponseContentPartAdded {
             response_id: frame.response_id.to_owned(),
             item_id: self.item_id.clone(),
@@ -338,7 +331,7 @@ impl MessagePart {
             });
         }
         frame.outbox.send(ResponseContentPartDone {
-            response_id: response_id.clone(),
+            response_id,
             item_id: self.item_id.clone(),
             output_index: self.output_index,
             part: self.part(self.text.clone()),
@@ -349,12 +342,6 @@ impl MessagePart {
             None => ContentPart::output_text(self.text.clone()),
         };
         let item = self.item(status, vec![content]);
-        frame.outbox.send(ResponseOutputItemDone {
-            response_id,
-            output_index: self.output_index,
-            item: item.clone(),
-            ..ResponseOutputItemDone::default()
-        });
         let voiced = self.voice.take().map(|voice| Voiced {
             ledger: voice.ledger,
             answer: self.text.clone(),
@@ -365,7 +352,7 @@ impl MessagePart {
             ..Entry::plain(item.clone())
         };
         entry.hide_truncated();
-        frame.settle(entry, &self.item_id);
+        frame.end(self.output_index, &item, entry, &self.item_id);
         item
     }
 

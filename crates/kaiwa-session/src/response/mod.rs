@@ -10,7 +10,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use kaiwa_protocol::{
     Item, ItemStatus, Maybe, RESPONSE_OBJECT, Response as WireResponse, ResponseCreated,
-    ResponseDone, ResponseStatus, StatusDetails, StatusError, StatusReason,
+    ResponseDone, ResponseOutputItemAdded, ResponseOutputItemDone, ResponseStatus, StatusDetails,
+    StatusError, StatusReason,
 };
 
 use self::{
@@ -577,19 +578,33 @@ impl Response {
 }
 
 impl Frame<'_> {
-    /// Puts a new item of the response into the conversation, if it writes there.
-    fn enter(&mut self, entry: Entry, item_id: &str) {
+    /// Announces a new item of the response, and puts it into the conversation if the response
+    /// writes there.
+    fn add(&mut self, output_index: u32, item: Item, item_id: &str) {
+        self.outbox.send(ResponseOutputItemAdded {
+            response_id: self.response_id.to_owned(),
+            output_index,
+            item: item.clone(),
+            ..ResponseOutputItemAdded::default()
+        });
         if !self.settings.in_conversation {
             return;
         }
-        self.conversation.insert(entry, Place::End);
+        self.conversation.insert(Entry::plain(item), Place::End);
         if let Some(added) = self.conversation.added(item_id) {
             self.outbox.send(added);
         }
     }
 
-    /// Puts a finished item in the place of the unfinished one, unless it was deleted.
-    fn settle(&mut self, entry: Entry, item_id: &str) {
+    /// Says that an item is done, and puts its entry in the place of the unfinished one, unless
+    /// that was deleted.
+    fn end(&mut self, output_index: u32, item: &Item, entry: Entry, item_id: &str) {
+        self.outbox.send(ResponseOutputItemDone {
+            response_id: self.response_id.to_owned(),
+            output_index,
+            item: item.clone(),
+            ..ResponseOutputItemDone::default()
+        });
         let Some(place) = self.conversation.entry_mut(item_id) else {
             return;
         };

@@ -3,13 +3,11 @@
 use kaiwa_protocol::{
     Item, Maybe, McpApprovalRequest, McpCall, McpError, McpToolExecutionError,
     ResponseMcpCallArgumentsDelta, ResponseMcpCallArgumentsDone, ResponseMcpCallCompleted,
-    ResponseMcpCallFailed, ResponseMcpCallInProgress, ResponseOutputItemAdded,
-    ResponseOutputItemDone,
+    ResponseMcpCallFailed, ResponseMcpCallInProgress,
 };
 
 use super::Frame;
 use crate::{
-    conversation::Entry,
     engine::{EngineCommand, EngineEvent, JobId},
     mcp::Remote,
     outbox::JobOwner,
@@ -153,13 +151,8 @@ impl ToolCallPart {
             )),
         };
         let item = self.item(self.arguments.clone(), Some(result));
-        frame.outbox.send(ResponseOutputItemDone {
-            response_id: frame.response_id.to_owned(),
-            output_index: self.output_index,
-            item: item.clone(),
-            ..ResponseOutputItemDone::default()
-        });
-        frame.settle(self.remote.entry(item.clone()), &self.item_id);
+        let entry = self.remote.entry(item.clone());
+        frame.end(self.output_index, &item, entry, &self.item_id);
         item
     }
 
@@ -181,13 +174,7 @@ impl ToolCallPart {
     fn announce(&mut self, frame: &mut Frame<'_>) {
         self.announced = true;
         let item = self.item(String::new(), None);
-        frame.outbox.send(ResponseOutputItemAdded {
-            response_id: frame.response_id.to_owned(),
-            output_index: self.output_index,
-            item: item.clone(),
-            ..ResponseOutputItemAdded::default()
-        });
-        frame.enter(Entry::plain(item), &self.item_id);
+        frame.add(self.output_index, item, &self.item_id);
     }
 
     fn send_arguments(&self, frame: &mut Frame<'_>) {
@@ -266,20 +253,9 @@ impl ApprovalPart {
             arguments: self.arguments.clone(),
             ..McpApprovalRequest::default()
         });
-        frame.outbox.send(ResponseOutputItemAdded {
-            response_id: frame.response_id.to_owned(),
-            output_index: self.output_index,
-            item: item.clone(),
-            ..ResponseOutputItemAdded::default()
-        });
-        frame.enter(Entry::plain(item.clone()), &self.item_id);
-        frame.outbox.send(ResponseOutputItemDone {
-            response_id: frame.response_id.to_owned(),
-            output_index: self.output_index,
-            item: item.clone(),
-            ..ResponseOutputItemDone::default()
-        });
-        frame.settle(self.remote.entry(item.clone()), &self.item_id);
+        frame.add(self.output_index, item.clone(), &self.item_id);
+        let entry = self.remote.entry(item.clone());
+        frame.end(self.output_index, &item, entry, &self.item_id);
         let call = ApprovedCall {
             request_id: self.item_id,
             remote: self.remote,

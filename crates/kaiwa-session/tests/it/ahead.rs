@@ -38,6 +38,15 @@ fn waiting(harness: &Harness) -> Vec<&str> {
     jobs.map(|(_, command)| kind_of(command)).collect()
 }
 
+/// Somebody speaks and pauses, and the words are known: an answer is begun ahead.
+fn pause_after(harness: &mut Harness, words: &'static str) {
+    harness.by_hand = true;
+    harness.audio(480, true);
+    harness.audio(160, false);
+    harness.transcripts.push_back(Ok(words));
+    harness.work("transcribe");
+}
+
 #[test]
 fn an_answer_made_in_the_silence_is_sent_when_it_is_over() {
     let mut harness = harness();
@@ -112,12 +121,8 @@ fn nothing_is_told_while_the_turn_may_go_on() {
 #[test]
 fn a_turn_that_goes_on_drops_the_answer_each_time() {
     let mut harness = harness();
-    harness.by_hand = true;
     for (pause, words) in [(1, "I would"), (2, "I would like")] {
-        harness.audio(480, true);
-        harness.audio(160, false);
-        harness.transcripts.push_back(Ok(words));
-        harness.work("transcribe");
+        pause_after(&mut harness, words);
         harness.engine(
             harness.job("generate"),
             EngineEvent::Text {
@@ -186,11 +191,7 @@ fn a_transcript_that_comes_after_the_end_of_the_turn_is_not_asked_for_again() {
 #[test]
 fn a_held_answer_goes_on_when_it_is_sent() {
     let mut harness = harness();
-    harness.by_hand = true;
-    harness.audio(480, true);
-    harness.audio(160, false);
-    harness.transcripts.push_back(Ok("Hello."));
-    harness.work("transcribe");
+    pause_after(&mut harness, "Hello.");
     let writing = harness.job("generate");
     for text in ["Hi there.", " How are you?", " I am fine.", " Really"] {
         let text = text.to_owned();
@@ -227,11 +228,7 @@ fn an_answer_is_not_held_for_what_the_client_has_changed() {
             "instructions": "Say no."}}),
     ] {
         let mut harness = harness();
-        harness.by_hand = true;
-        harness.audio(480, true);
-        harness.audio(160, false);
-        harness.transcripts.push_back(Ok("Hello."));
-        harness.work("transcribe");
+        pause_after(&mut harness, "Hello.");
         let writing = harness.job("generate");
         harness.client(event.clone());
         assert!(harness.cancelled.contains(&writing), "{event}");
@@ -303,11 +300,7 @@ fn without_a_response_to_follow_only_the_transcript_is_made_ahead() {
 #[test]
 fn a_commit_in_the_pause_is_answered_once() {
     let mut harness = harness();
-    harness.by_hand = true;
-    harness.audio(480, true);
-    harness.audio(160, false);
-    harness.transcripts.push_back(Ok("Hello."));
-    harness.work("transcribe");
+    pause_after(&mut harness, "Hello.");
     harness.client(json!({"type": "input_audio_buffer.commit"}));
     assert_eq!(counts(&harness), [1, 1, 1, 1]);
     harness.transcripts.push_back(Ok("Hello."));
@@ -319,11 +312,7 @@ fn a_commit_in_the_pause_is_answered_once() {
 #[test]
 fn an_answer_is_not_held_for_a_client_that_has_fallen_silent() {
     let mut harness = harness();
-    harness.by_hand = true;
-    harness.audio(480, true);
-    harness.audio(160, false);
-    harness.transcripts.push_back(Ok("Hello."));
-    harness.work("transcribe");
+    pause_after(&mut harness, "Hello.");
     let held = harness.job("generate");
     harness.wait(4_000);
     assert!(!harness.cancelled.contains(&held));
@@ -372,11 +361,7 @@ fn an_interruption_drops_what_was_held_for_the_turn_before() {
     harness.audio(480, true);
     harness.audio(384, false);
     assert_eq!(harness.sent("response.done").len(), 1);
-    harness.by_hand = true;
-    harness.audio(480, true);
-    harness.audio(160, false);
-    harness.transcripts.push_back(Ok("No, a dog."));
-    harness.work("transcribe");
+    pause_after(&mut harness, "No, a dog.");
     let (_, command) = harness.jobs.back().expect("it is answered ahead");
     let prompt = harness.prompt(command);
     assert_eq!(prompt.last().map(String::as_str), Some("User: No, a dog."));
@@ -401,11 +386,7 @@ fn an_interruption_drops_what_was_held_for_the_turn_before() {
 #[test]
 fn a_response_out_of_band_does_not_wait_for_an_answer_that_is_held() {
     let mut harness = harness();
-    harness.by_hand = true;
-    harness.audio(480, true);
-    harness.audio(160, false);
-    harness.transcripts.push_back(Ok("Hello."));
-    harness.work("transcribe");
+    pause_after(&mut harness, "Hello.");
     let held = harness.job("generate");
     harness.client(json!({"type": "response.create", "response": {"conversation": "none"}}));
     assert!(harness.cancelled.contains(&held));
