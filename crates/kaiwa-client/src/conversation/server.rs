@@ -37,6 +37,7 @@ impl<C: SoundCard> Driver<C> {
                 self.turns.user_speaking = true;
                 self.turns.user_heard = true;
                 let ms = self.card_ms(event.audio_start_ms);
+                self.turns.begun_ms = ms;
                 self.emit(Event::UserSpeechStarted {
                     item: event.item_id,
                     ms,
@@ -54,8 +55,7 @@ impl<C: SoundCard> Driver<C> {
                 self.turns.user_speaking = false;
                 self.turns.answer_due = self.session.creates_response;
                 self.turns.empty_since = None;
-                let silence_ms = self.session.silence_ms.unwrap_or_default();
-                let end = self.speech_end_ms(event.audio_end_ms, silence_ms);
+                let end = self.speech_end_ms(event.audio_end_ms, self.session.silence_ms);
                 let now = self.now_ms();
                 self.latency.spoken(Some(event.item_id.clone()), end, now);
                 let ms = self.card_ms(event.audio_end_ms);
