@@ -88,7 +88,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
             )
         })??;
     renderer.finish()?;
-    outcome.into_result()?;
+    outcome.into_result(None)?;
     report(&director, &turns).await?;
     line(format_args!(
         "\nRecorded in {} (stereo: the user left, the assistant right).",

@@ -33,8 +33,8 @@ pub(super) struct Turns {
     pub(super) active: Option<Active>,
     /// The id of a `response.create` that has not been answered.
     pub(super) requested: Option<String>,
-    /// Why the answer asked for last was refused.
-    pub(super) refused: Option<String>,
+    /// Why it ends, since the answer asked for last was refused.
+    pub(super) refused: Option<EndReason>,
     /// The id of the `response.create` that the running response is taken for. It may be
     /// the server's own instead, and the refusal on its way.
     pub(super) presumed: Option<String>,
