@@ -103,7 +103,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
     if let Some(recording) = recording {
         recording.complete_with(&arguments.output).await?;
     }
-    outcome.into_result()?;
+    outcome.into_result(None)?;
     report(&director, &turns).await?;
     line(format_args!(
         "\nRecorded in {} (stereo: the user left, the assistant right).",

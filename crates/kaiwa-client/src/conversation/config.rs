@@ -114,11 +114,12 @@ impl Default for Transcription {
 /// Where the user's speech ends.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum SpeechEnd {
-    /// At the last sample over -50 dBFS: for input without noise.
+    /// At the turn's last sample over -50 dBFS: for input without noise.
     Audible,
     /// At these milliseconds on the card's clock: for input whose truth is known.
     Known(Vec<u64>),
-    /// Where the server says, less the silence it waited for.
+    /// Where the server says, less the silence it waited for; at the turn's last sample over
+    /// -50 dBFS where it does not say how long that was, as with [`Turn::Semantic`].
     #[default]
     Server,
 }

@@ -86,9 +86,9 @@ pub(super) struct Session {
     pub(super) interrupts_response: bool,
     /// The fate of our `session.update`.
     pub(super) opening: Opening,
-    /// The last error that ends a session, or any before the session is ready: what the
-    /// server closes the connection for.
-    pub(super) fatal: Option<String>,
+    /// Why it ends if the server closes the connection or never opens the session: the last
+    /// error that ends a session, or any before the session is ready.
+    pub(super) fatal: Option<EndReason>,
     /// When something arrived last.
     pub(super) last_news: Instant,
 }
@@ -247,7 +247,13 @@ impl<C: SoundCard> Driver<C> {
                             self.session.ready = true;
                             self.session.fatal = None;
                         }
-                        Progress::Again => self.configure()?,
+                        Progress::Again => {
+                            self.configure()?;
+                            if matches!(*event, ServerEvent::Error(_)) {
+                                // Said of the wrong dialect, it is no reason to end.
+                                return Ok(());
+                            }
+                        }
                         Progress::Refused => return self.refused(*event),
                         Progress::Stale => return Ok(()),
                         Progress::None => {}
@@ -261,13 +267,13 @@ impl<C: SoundCard> Driver<C> {
                 });
                 Ok(())
             }
-            Incoming::Closed(closed) => Err(match self.session.fatal.take() {
-                Some(message) => EndReason::Rejected { message },
-                None => EndReason::Closed {
+            Incoming::Closed(closed) => {
+                let fatal = self.session.fatal.take();
+                Err(fatal.unwrap_or_else(|| EndReason::Closed {
                     message: closed.to_string(),
                     code: closed.code,
-                },
-            }),
+                }))
+            }
         }
     }
 
@@ -307,12 +313,10 @@ impl<C: SoundCard> Driver<C> {
     }
 
     pub(super) fn lost(&mut self, error: &LinkError) -> EndReason {
-        match self.session.fatal.take() {
-            Some(message) => EndReason::Rejected { message },
-            None => EndReason::ConnectionLost {
-                message: error.to_string(),
-            },
-        }
+        let fatal = self.session.fatal.take();
+        fatal.unwrap_or_else(|| EndReason::ConnectionLost {
+            message: error.to_string(),
+        })
     }
 
     /// Does what can be done now, and says when to look again.
@@ -320,16 +324,17 @@ impl<C: SoundCard> Driver<C> {
         let now = Instant::now();
         if !self.session.ready {
             let deadline = self.session.asked + OPENING;
-            return if now < deadline {
-                Ok(Some(deadline))
-            } else {
-                Err(EndReason::TimedOut {
-                    message: format!(
-                        "the server did not open a session within {} s",
-                        OPENING.as_secs()
-                    ),
-                })
-            };
+            if now < deadline {
+                return Ok(Some(deadline));
+            }
+            // Not every server closes after it has refused.
+            let fatal = self.session.fatal.take();
+            return Err(fatal.unwrap_or_else(|| EndReason::TimedOut {
+                message: format!(
+                    "the server did not open a session within {} s",
+                    OPENING.as_secs()
+                ),
+            }));
         }
         if self.config.turn == Turn::None
             && self.card.mic() == MicState::Ended

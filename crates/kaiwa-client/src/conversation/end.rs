@@ -86,7 +86,7 @@ impl<C: SoundCard> Driver<C> {
             });
         }
         Err(match self.turns.refused.take() {
-            Some(message) => EndReason::Rejected { message },
+            Some(reason) => reason,
             None if listens && !self.turns.user_heard => EndReason::NothingHeard,
             None => EndReason::InputEnded,
         })

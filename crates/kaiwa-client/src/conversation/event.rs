@@ -222,6 +222,8 @@ pub enum EndReason {
     Rejected {
         /// In one sentence.
         message: String,
+        /// The server's code for it, as in `invalid_api_key`.
+        code: Option<String>,
     },
     /// It was stopped.
     Stopped,
@@ -257,7 +259,7 @@ impl std::fmt::Display for EndReason {
             | Self::ConnectionLost { message }
             | Self::InputFailed { message }
             | Self::Refused { message, .. }
-            | Self::Rejected { message }
+            | Self::Rejected { message, .. }
             | Self::TimedOut { message } => f.write_str(message),
             Self::InputEnded => f.write_str("the input was answered"),
             Self::NothingHeard => f.write_str("no speech was heard in the input"),

@@ -37,6 +37,7 @@ impl<C: SoundCard> Driver<C> {
                 self.turns.user_speaking = true;
                 self.turns.user_heard = true;
                 let ms = self.card_ms(event.audio_start_ms);
+                self.turns.begun_ms = ms;
                 self.emit(Event::UserSpeechStarted {
                     item: event.item_id,
                     ms,
@@ -54,8 +55,7 @@ impl<C: SoundCard> Driver<C> {
                 self.turns.user_speaking = false;
                 self.turns.answer_due = self.session.creates_response;
                 self.turns.empty_since = None;
-                let silence_ms = self.session.silence_ms.unwrap_or_default();
-                let end = self.speech_end_ms(event.audio_end_ms, silence_ms);
+                let end = self.speech_end_ms(event.audio_end_ms, self.session.silence_ms);
                 let now = self.now_ms();
                 self.latency.spoken(Some(event.item_id.clone()), end, now);
                 let ms = self.card_ms(event.audio_end_ms);
@@ -153,11 +153,15 @@ impl<C: SoundCard> Driver<C> {
     }
 
     fn fault(&mut self, error: ErrorDetail) {
+        let rejection = || EndReason::Rejected {
+            message: error.message.clone(),
+            code: error.code.cloned(),
+        };
         if !self.session.ready || ends_session(&error) {
-            self.session.fatal = Some(error.message.clone());
+            self.session.fatal = Some(rejection());
         }
-        let code = error.code.into_value();
-        let event_id = error.event_id.into_value();
+        let code = error.code.cloned();
+        let event_id = error.event_id.cloned();
         let refused = event_id.is_some() && event_id == self.turns.requested;
         if refused {
             self.turns.requested = None;
@@ -176,7 +180,7 @@ impl<C: SoundCard> Driver<C> {
                 self.turns.answer_due = ours && self.turns.active.is_none();
                 return;
             }
-            _ if refused => self.turns.refused = Some(error.message.clone()),
+            _ if refused => self.turns.refused = Some(rejection()),
             _ => {}
         }
         self.emit(Event::Error {
@@ -278,6 +282,7 @@ impl<C: SoundCard> Driver<C> {
             Err(_) => Err(EndReason::Rejected {
                 message: "the server sends sound without end: more than an hour waits to be played"
                     .to_owned(),
+                code: None,
             }),
         }
     }

@@ -1,5 +1,6 @@
 //! The card's ticks: what is played, what is sent, and where on the clock things are.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use kaiwa_audio::{AUDIBLE_DBFS, WIRE_RATE_HZ, last_above, pcm, samples_to_ms};
@@ -10,6 +11,10 @@ use super::driver::Driver;
 use super::event::{EndReason, Event, Moment};
 use crate::card::{CardError, CardErrorKind, Frame, MicState, Pace, SoundCard, TICK};
 use crate::playback::PartKey;
+
+/// Ticks with something audible in them that are remembered: 10 s. The news of a turn's end comes
+/// later than the end, and the user may go on speaking.
+const AUDIBLE_TICKS: usize = 500;
 
 /// The card's clock.
 #[derive(Debug, Default)]
@@ -35,8 +40,8 @@ pub(super) struct Input {
     pub(super) offset: u64,
     /// Samples of silence captured since the last sound of the source.
     pub(super) silence: u64,
-    /// Card position after the last audible sample.
-    pub(super) last_audible: Option<u64>,
+    /// Card positions after the last audible sample of the latest ticks that have one.
+    audible: VecDeque<u64>,
     /// The source had more to give when the tick began.
     pub(super) sounding: bool,
 }
@@ -51,7 +56,7 @@ impl Default for Input {
             uncommitted: 0,
             offset: 0,
             silence: 0,
-            last_audible: None,
+            audible: VecDeque::with_capacity(AUDIBLE_TICKS),
             sounding: false,
         }
     }
@@ -130,7 +135,10 @@ impl<C: SoundCard> Driver<C> {
         let wants_silence = self.wants_silence();
         let input = &mut self.input;
         if let Some(index) = last_above(&*input.frame, AUDIBLE_DBFS) {
-            input.last_audible = Some(begin + index as u64 + 1);
+            if input.audible.len() == AUDIBLE_TICKS {
+                input.audible.pop_front();
+            }
+            input.audible.push_back(begin + index as u64 + 1);
         }
         let sounding = input.sounding || mic == MicState::Sounding;
         input.silence = if sounding {
@@ -190,16 +198,21 @@ impl<C: SoundCard> Driver<C> {
     }
 
     /// Where the user's speech ended, given where the server says the turn did, in ms of
-    /// the session, and the silence it waited for.
-    pub(super) fn speech_end_ms(&self, audio_end_ms: u64, silence_ms: u64) -> u64 {
+    /// the session, and the silence it waited for, if that is known.
+    pub(super) fn speech_end_ms(&self, audio_end_ms: u64, silence_ms: Option<u64>) -> u64 {
         let turn_end = self.card_ms(audio_end_ms);
-        let by_server = turn_end.saturating_sub(silence_ms);
+        let turn = self.turns.begun_ms..=turn_end;
+        let latest = self.input.audible.iter().rev();
+        let audible = latest
+            .map(|&at| samples_to_ms(at, WIRE_RATE_HZ))
+            .find(|end| turn.contains(end));
+        let by_server = match silence_ms {
+            Some(silence) => turn_end.saturating_sub(silence),
+            None => audible.unwrap_or(turn_end),
+        };
         match &self.config.speech_end {
             SpeechEnd::Server => by_server,
-            SpeechEnd::Audible => self
-                .input
-                .last_audible
-                .map_or(by_server, |at| samples_to_ms(at, WIRE_RATE_HZ)),
+            SpeechEnd::Audible => audible.unwrap_or(by_server),
             SpeechEnd::Known(ends) => ends
                 .iter()
                 .copied()

@@ -21,6 +21,8 @@ pub(super) const LEAST_COMMIT: u64 = WIRE_RATE_HZ as u64 / 10;
 pub(super) struct Turns {
     /// The server hears the user speak.
     pub(super) user_speaking: bool,
+    /// Where on the card's clock the server heard the user begin the latest spoken turn.
+    pub(super) begun_ms: u64,
     /// The server has heard the user at some time.
     pub(super) user_heard: bool,
     /// A spoken turn has ended and the server is to answer by itself.
@@ -31,8 +33,8 @@ pub(super) struct Turns {
     pub(super) active: Option<Active>,
     /// The id of a `response.create` that has not been answered.
     pub(super) requested: Option<String>,
-    /// Why the answer asked for last was refused.
-    pub(super) refused: Option<String>,
+    /// Why it ends, since the answer asked for last was refused.
+    pub(super) refused: Option<EndReason>,
     /// The id of the `response.create` that the running response is taken for. It may be
     /// the server's own instead, and the refusal on its way.
     pub(super) presumed: Option<String>,
@@ -73,7 +75,7 @@ impl<C: SoundCard> Driver<C> {
         self.input.uncommitted = 0;
         self.send(InputAudioBufferCommit::default().into())?;
         let now = self.now_ms();
-        let end = self.speech_end_ms(samples_to_ms(self.input.sent, WIRE_RATE_HZ), 0);
+        let end = self.speech_end_ms(samples_to_ms(self.input.sent, WIRE_RATE_HZ), Some(0));
         self.latency.spoken(None, end, now);
         self.turns.user_heard = true;
         self.turns.owed = true;

@@ -10,6 +10,7 @@ use std::{fs::File, path::Path, time::Duration};
 use kaiwa_client::{
     Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, SoundCard, Trace, Turn,
 };
+use kaiwa_protocol::codes;
 
 use self::plan::{Plan, Typing};
 pub(crate) use self::{
@@ -82,7 +83,7 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     if let Some(recording) = recording {
         recording.complete().await;
     }
-    outcome.into_result()
+    outcome.into_result(Some(&arguments.key_env))
 }
 
 /// How a conversation went, for the exit code.
@@ -94,7 +95,9 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn into_result(self) -> Result<(), Exit> {
+    /// Success, or what to tell the user; `key_env` names the variable of the key, if one was
+    /// given.
+    pub(crate) fn into_result(self, key_env: Option<&str>) -> Result<(), Exit> {
         if self.interrupted {
             return Err(Exit::new(Code::Interrupted, "stopped"));
         }
@@ -113,11 +116,25 @@ impl Outcome {
                 let hint = what_to_change(param.as_deref());
                 Err(Exit::new(Code::Failure, message).with_hint(hint))
             }
-            Some(reason @ EndReason::Rejected { .. }) => Err(Exit::new(Code::Failure, reason)),
+            Some(EndReason::Rejected { message, code }) => match (code.as_deref(), key_env) {
+                (Some(code), Some(key_env)) if is_of_the_key(code) => {
+                    Err(Exit::new(Code::Unauthorized, message)
+                        .with_hint(format!("set {key_env} to a valid key of this server")))
+                }
+                _ => Err(Exit::new(Code::Failure, message)),
+            },
             Some(reason) => Err(Exit::new(Code::Connection, reason)),
             None => Err(Exit::new(Code::Failure, "the conversation broke down")),
         }
     }
+}
+
+/// Whether an error of this code is about the key: servers may look at it after the upgrade.
+fn is_of_the_key(code: &str) -> bool {
+    matches!(
+        code,
+        codes::INVALID_API_KEY | "missing_api_key" | "account_deactivated"
+    )
 }
 
 /// What to do about a setting the server refused, given its path.
@@ -226,11 +243,38 @@ mod tests {
             (Some("session.type"), "--profile"),
             (None, "--trace"),
         ] {
-            let exit = refused(param).into_result().expect_err("no success");
+            let exit = refused(param).into_result(None).expect_err("no success");
             assert_eq!(exit.code, Code::Failure);
             let shown = exit.to_string();
             assert!(shown.contains("configuration: No.\nhint: "), "{shown}");
             assert!(shown.contains(flag), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_key_refused_after_the_upgrade_has_the_code_of_one_refused_before() {
+        let rejected = |code: Option<&str>| Outcome {
+            reason: Some(EndReason::Rejected {
+                message: "Incorrect API key provided".to_owned(),
+                code: code.map(str::to_owned),
+            }),
+            interrupted: false,
+            failed: None,
+        };
+        let told = |code| {
+            let outcome = rejected(code).into_result(Some("MY_KEY"));
+            outcome.expect_err("no success")
+        };
+        for code in ["invalid_api_key", "missing_api_key"] {
+            let exit = told(Some(code));
+            assert_eq!(exit.code, Code::Unauthorized);
+            assert_eq!(
+                exit.to_string(),
+                "Incorrect API key provided\nhint: set MY_KEY to a valid key of this server"
+            );
+        }
+        for code in [Some("invalid_value"), None] {
+            assert_eq!(told(code).code, Code::Failure);
         }
     }
 }

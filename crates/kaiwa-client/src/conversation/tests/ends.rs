@@ -56,8 +56,9 @@ async fn a_close_is_told_with_code_and_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_refused_after_the_handshake_is_a_rejection() {
-    // Some servers name the configuration, which came first; it is not at fault.
-    for names_event in [true, false] {
+    // Some servers name the configuration, which came first; it is not at fault. Some do not
+    // close the connection.
+    for (names_event, closes) in [(true, true), (false, true), (false, false)] {
         let (link, mut server) = connected().await;
         let card = FileCard::builder().build().expect("a card");
         let (conversation, _handle) =
@@ -68,16 +69,20 @@ async fn a_key_refused_after_the_handshake_is_a_rejection() {
             server
                 .refuse(&named, "invalid_api_key", "Incorrect API key provided")
                 .await;
-            server
-                .close(3000, "invalid_request_error.invalid_api_key")
-                .await;
+            if closes {
+                let reason = "invalid_request_error.invalid_api_key";
+                server.close(3000, reason).await;
+            } else {
+                assert!(server.next().await.is_none());
+            }
         });
         let moments = all(conversation).await;
         server.await.expect("the script");
         assert_eq!(
             reason(&moments),
             &EndReason::Rejected {
-                message: "Incorrect API key provided".to_owned()
+                message: "Incorrect API key provided".to_owned(),
+                code: Some("invalid_api_key".to_owned())
             }
         );
     }
@@ -363,26 +368,41 @@ async fn an_answer_that_is_refused_is_no_success() {
     assert_eq!(
         reason(&moments),
         &EndReason::Rejected {
-            message: "Not today.".to_owned()
+            message: "Not today.".to_owned(),
+            code: Some("invalid_value".to_owned())
         }
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_at_all_is_given_up() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
-    let server = script(async move {
-        server.expect("session.update").await;
-        assert!(server.next().await.is_none());
-    });
-    let moments = all(conversation).await;
-    server.await.expect("the script");
-    assert!(
-        matches!(reason(&moments), EndReason::TimedOut { .. }),
-        "{moments:?}"
-    );
+async fn a_server_that_does_not_open_the_session_is_given_up() {
+    // One says nothing at all, one speaks the beta and then says no more.
+    for speaks_beta in [false, true] {
+        let (link, mut server) = connected().await;
+        let card = FileCard::builder().build().expect("a card");
+        let (conversation, _handle) =
+            Conversation::start(link, card, ConversationConfig::default());
+        let server = script(async move {
+            let update = server.expect("session.update").await;
+            if speaks_beta {
+                server
+                    .send(
+                        json!({"type": "error", "error": {"type": "invalid_request_error",
+                        "code": "unknown_parameter", "message": "Unknown parameter.",
+                        "param": "session.type", "event_id": update["event_id"]}}),
+                    )
+                    .await;
+                server.expect("session.update").await;
+            }
+            assert!(server.next().await.is_none());
+        });
+        let moments = all(conversation).await;
+        server.await.expect("the script");
+        assert!(
+            matches!(reason(&moments), EndReason::TimedOut { .. }),
+            "{moments:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

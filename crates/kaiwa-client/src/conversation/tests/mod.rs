@@ -68,6 +68,15 @@ async fn until<T>(
     }
 }
 
+/// How long the first answer took.
+fn latency(moments: &[Moment]) -> &TurnLatency {
+    let latency = moments.iter().find_map(|moment| match &moment.event {
+        Event::TurnLatency(latency) => Some(latency),
+        _ => None,
+    });
+    latency.expect("a latency")
+}
+
 /// The reason at the end.
 fn reason(moments: &[Moment]) -> &EndReason {
     match moments.last().map(|moment| &moment.event) {

@@ -75,11 +75,7 @@ async fn a_spoken_turn_is_answered_recorded_and_measured() {
     assert!(heard[1000 * 48..].iter().all(|&byte| byte == 0));
     assert!(heard.len() >= 3000 * 48, "two seconds of silence follow");
 
-    let latency = moments.iter().find_map(|moment| match &moment.event {
-        Event::TurnLatency(latency) => Some(latency),
-        _ => None,
-    });
-    let latency = latency.expect("a latency");
+    let latency = latency(&moments);
     assert_eq!(latency.item.as_deref(), Some("u"));
     assert_eq!(latency.response, "resp_1");
     assert_eq!(latency.turn_end_ms, 1000, "1200 less the server's 200");
@@ -124,6 +120,54 @@ async fn a_spoken_turn_is_answered_recorded_and_measured() {
         },
     ] {
         assert!(events(&moments).contains(&&expected), "{expected:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_servers_silence_is_unknown_speech_ends_with_its_last_audible_sample() {
+    // What is heard before the turn and after it is not of it: a turn too quiet to be audible
+    // ends where the server says.
+    for (loudness, end) in [(0.5, 1000), (0.001, 1200)] {
+        let mut clip = speech();
+        for sample in &mut clip.samples {
+            *sample *= 2.0 * loudness;
+        }
+        clip.samples[..40 * 24].fill(0.5);
+        clip.samples.resize(1300 * 24, 0.0);
+        clip.samples.resize(1400 * 24, 0.5);
+        let (link, mut server) = connected().await;
+        let card = FileCard::builder()
+            .mic(Mic::clip(clip))
+            .build()
+            .expect("a card");
+        let config = ConversationConfig {
+            turn: Turn::Semantic { eagerness: None },
+            ..ConversationConfig::default()
+        };
+        let (conversation, handle) = Conversation::start(link, card, config);
+        drop(handle);
+        let server = script(async move {
+            server.open().await;
+            server.hear(500).await;
+            server
+                .send(json!({"type": "input_audio_buffer.speech_started", "audio_start_ms": 100, "item_id": "u"}))
+                .await;
+            server.hear(1400).await;
+            server
+                .send(json!({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 1200, "item_id": "u"}))
+                .await;
+            server.begin_response("resp_1").await;
+            server.speak("resp_1", "a", "I am well.", 100).await;
+            server.spoken("resp_1", "a", "I am well.").await;
+            server.end_response("resp_1", "completed").await;
+            assert!(server.next().await.is_none());
+        });
+        let moments = all(conversation).await;
+        server.await.expect("the script");
+        let latency = latency(&moments);
+        assert_eq!(latency.turn_end_ms, end);
+        assert_eq!(latency.decided_ms, 1400);
+        assert_eq!(latency.total_ms, latency.audible_ms - end);
     }
 }
 

@@ -131,11 +131,7 @@ async fn the_next_typed_turn_waits_until_the_answer_was_played() {
         "{moments:#?}"
     );
     // The typed turn's latency runs from its sending.
-    let latency = moments.iter().find_map(|moment| match &moment.event {
-        Event::TurnLatency(latency) => Some(latency),
-        _ => None,
-    });
-    let latency = latency.expect("a latency");
+    let latency = latency(&moments);
     assert!(latency.typed);
     assert!(latency.total_ms <= 40, "{latency:?}");
 }

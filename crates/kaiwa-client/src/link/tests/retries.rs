@@ -201,7 +201,8 @@ async fn a_rejection_after_the_upgrade_is_told_in_its_words_and_not_retried() {
         assert_eq!(
             conversation.finished().await,
             EndReason::Rejected {
-                message: DEMAND.to_owned()
+                message: DEMAND.to_owned(),
+                code: Some(code.to_owned())
             }
         );
         assert_eq!(server.requests().len(), 2);
