@@ -260,18 +260,14 @@ impl Summary {
     fn headlines(&self) -> Vec<Headline> {
         let mut headlines = Vec::new();
         let all = &self.wait_at_5_percent_ms[0];
-        if let Some(wait) = all.semantic {
-            let fixed = all
-                .server_vad
-                .map_or_else(String::new, |wait| format!("a fixed silence: {wait:.0} ms"));
-            headlines.push(Headline::at_most(
-                "mean wait for 5 % cut off",
-                wait.round(),
-                TARGET_MS,
-                "ms",
-                fixed,
-            ));
-        }
+        let name = "mean wait for 5 % cut off";
+        let fixed = all
+            .server_vad
+            .map_or_else(String::new, |wait| format!("a fixed silence: {wait:.0} ms"));
+        headlines.push(match all.semantic {
+            Some(wait) => Headline::at_most(name, wait.round(), TARGET_MS, "ms", fixed),
+            None => Headline::never(name, format!("at most {TARGET_MS} ms"), fixed),
+        });
         for point in self.curve.iter().filter(|point| point.semantic) {
             let figures = &point.figures[0];
             headlines.push(Headline::new(
