@@ -19,6 +19,7 @@ pub(crate) const CUT_OFF_MS: u64 = 100;
 pub(crate) struct Clip {
     pub(crate) set: String,
     pub(crate) path: PathBuf,
+    /// Empty where nobody wrote it down.
     pub(crate) text: String,
     pub(crate) language: String,
     pub(crate) seconds: f64,
@@ -62,6 +63,13 @@ struct PauseLine {
 
 /// Every recording that has a text, set by set in the order of their names.
 pub(crate) fn clips(folder: &Path) -> Result<Vec<Clip>, Exit> {
+    let mut clips = recordings(folder)?;
+    clips.retain(|clip| !clip.text.is_empty());
+    Ok(clips)
+}
+
+/// Every recording, with or without a text, in the same order.
+pub(crate) fn recordings(folder: &Path) -> Result<Vec<Clip>, Exit> {
     let unreadable = |error: std::io::Error| {
         Exit::new(Code::Input, format!("{}: {error}", folder.display()))
             .with_hint("--speech names a folder of recordings with a manifest.jsonl in each set")
@@ -83,15 +91,13 @@ pub(crate) fn clips(folder: &Path) -> Result<Vec<Clip>, Exit> {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
         for line in lines::<ManifestLine>(&set.join("manifest.jsonl"))? {
-            if let Some(text) = line.text {
-                clips.push(Clip {
-                    set: name.clone(),
-                    path: set.join(line.file),
-                    text,
-                    language: line.language.unwrap_or_else(|| "en".to_owned()),
-                    seconds: line.duration_s,
-                });
-            }
+            clips.push(Clip {
+                set: name.clone(),
+                path: set.join(line.file),
+                text: line.text.unwrap_or_default(),
+                language: line.language.unwrap_or_else(|| "en".to_owned()),
+                seconds: line.duration_s,
+            });
         }
     }
     if clips.is_empty() {

@@ -37,6 +37,9 @@ const AFTERMATH: Duration = Duration::from_millis(1500);
 
 const ENGINE_RATE_HZ: u32 = 16_000;
 
+/// The end of what was heard in which a word may be cut: 150 ms.
+const AT_THE_CUT: usize = 150 * 16;
+
 /// Where cases are played.
 pub(super) struct Stage {
     pub(super) server: Server,
@@ -81,6 +84,8 @@ pub(super) struct Words {
     pub(super) heard_words: [usize; 2],
     /// Words kept and not heard, or heard and not kept.
     pub(super) wrong: usize,
+    /// Of these, words at the cut: another speech to text completes a word whose end is missing.
+    pub(super) wrong_at_the_cut: usize,
     /// Errors of the transcript in the words that were heard.
     pub(super) misheard: usize,
 }
@@ -246,7 +251,8 @@ impl Case {
             resampler.process(heard, &mut samples);
             resampler.flush(&mut samples);
             words.transcript = transcribe(judge, &samples)?;
-            words.count();
+            samples.truncate(samples.len().saturating_sub(AT_THE_CUT));
+            words.count(&transcribe(judge, &samples)?);
         }
         Ok(())
     }
@@ -265,15 +271,20 @@ impl Case {
 }
 
 impl Words {
-    fn count(&mut self) {
-        let normal = normalize::english(&self.written);
-        let (heard, misheard) = heard_words(&normal, &normalize::english(&self.transcript));
-        self.kept_words = normalize::english(&self.kept).split_whitespace().count();
-        self.wrong = heard[0]
-            .saturating_sub(self.kept_words)
-            .max(self.kept_words.saturating_sub(heard[1]));
-        self.heard_words = heard;
+    /// Counts, given the transcript of all but the words at the cut.
+    fn count(&mut self, before_cut: &str) {
+        let written = normalize::english(&self.written);
+        let heard = |transcript: &str| heard_words(&written, &normalize::english(transcript));
+        let (range, misheard) = heard(&self.transcript);
+        let kept = normalize::english(&self.kept).split_whitespace().count();
+        let off =
+            |[fewest, most]: [usize; 2]| fewest.saturating_sub(kept).max(kept.saturating_sub(most));
+        let ([before, _], _) = heard(before_cut);
+        self.kept_words = kept;
+        self.heard_words = range;
         self.misheard = misheard;
+        self.wrong = off(range);
+        self.wrong_at_the_cut = self.wrong - off([before.min(range[0]), range[1]]);
     }
 }
 
@@ -294,7 +305,7 @@ mod tests {
             written: "Once upon a time, there was a lighthouse.".to_owned(),
             ..Words::default()
         };
-        words.count();
+        words.count("once upon a time");
         words
     }
 
@@ -315,7 +326,6 @@ mod tests {
             ),
             // A word that is heard wrong in the middle moves nothing.
             ("Once upon a time,", "Once a pan a time", [4, 4], 0, 2),
-            ("", "", [0, 0], 0, 0),
         ] {
             let words = words(kept, transcript);
             assert_eq!(words.heard_words, heard, "{kept} / {transcript}");

@@ -46,6 +46,8 @@ pub(super) struct Summary {
 struct WordCount {
     /// Words heard that were kept as they were heard: the others are too many or too few.
     exact: Proportion,
+    /// The same without the words in the last 150 ms, which the judge may have completed.
+    exact_but_at_the_cut: Proportion,
     /// Words that the other speech to text took for others, which moves no cut.
     misheard: usize,
 }
@@ -73,6 +75,7 @@ impl Summary {
             .map(|words| words.heard_words[1].max(words.kept_words))
             .sum();
         let wrong: usize = words().map(|words| words.wrong).sum();
+        let cut: usize = words().map(|words| words.wrong_at_the_cut).sum();
         Self {
             machine,
             turn_taking: match arguments.turn {
@@ -94,6 +97,7 @@ impl Summary {
             truncation_error_max_ms: errors().fold(0.0, f64::max),
             words: WordCount {
                 exact: Proportion::new(heard - wrong.min(heard), heard),
+                exact_but_at_the_cut: Proportion::new(heard - (wrong - cut).min(heard), heard),
                 misheard: words().map(|words| words.misheard).sum(),
             },
             cases,
@@ -128,6 +132,7 @@ impl Summary {
         ))?;
         for (name, proportion) in [
             ("words kept exactly", self.words.exact),
+            ("  but at the cut", self.words.exact_but_at_the_cut),
             ("yield", self.yielded),
             ("selectivity", self.selectivity),
             ("  agreement", self.selectivity_agreement),
@@ -286,18 +291,20 @@ impl Summary {
                         format!("{fewest} or {most}")
                     },
                     words.wrong.to_string(),
+                    words.wrong_at_the_cut.to_string(),
                     words.misheard.to_string(),
                 ])
             });
         Section::table(
             "Words kept and words heard",
-            "A word that was cut may count as heard or not.",
+            "A word that was cut may count as heard or not. The other speech to text completes words whose end is missing: wrong words in the last 150 ms are told apart.",
             &[
                 "kept",
                 "heard by another",
                 "kept",
                 "heard",
                 "wrong",
+                "at the cut",
                 "misheard",
             ],
             rows.collect(),

@@ -90,6 +90,21 @@ impl Headline {
         }
     }
 
+    /// A figure that was to be something and does not exist.
+    pub(crate) fn never(
+        name: impl Into<String>,
+        target: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            target: Some(Target {
+                text: target.into(),
+                missed: Some("never".to_owned()),
+            }),
+            ..Self::new(name, "never", detail)
+        }
+    }
+
     /// A figure that is to be `bound` or more.
     pub(crate) fn at_least(
         name: impl Into<String>,

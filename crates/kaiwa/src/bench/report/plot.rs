@@ -95,7 +95,12 @@ impl Chart {
         };
         let x_targets = self.x_targets.iter().map(|(at, _)| *at);
         let most_x = most(&self.x, &mut all().map(|point| point.x).chain(x_targets));
-        let most_y = most(&self.y, &mut all().map(|point| point.y));
+        let highest = |point: &Point| {
+            point
+                .interval
+                .map_or(point.y, |[_, high]| high.max(point.y))
+        };
+        let most_y = most(&self.y, &mut all().map(highest));
         let x = |value: f64| LEFT + (WIDTH - LEFT - RIGHT) * (value / most_x).min(1.0);
         let y = |value: f64| HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value / most_y).min(1.0);
 
@@ -116,9 +121,12 @@ impl Chart {
         let middle = (LEFT + WIDTH - RIGHT) / 2.0;
         text(&mut svg, [middle, HEIGHT - 8.0], "middle", &self.x.name);
         text(&mut svg, [0.0, TOP - 14.0], "start", &self.y.name);
-        for (at, name) in self.x_targets.iter().filter(|(at, _)| *at <= most_x) {
+        let within = self.x_targets.iter().filter(|(at, _)| *at <= most_x);
+        for (index, (at, name)) in within.enumerate() {
             rule(&mut svg, "target", [x(*at), TOP, x(*at), HEIGHT - BOTTOM]);
-            text(&mut svg, [x(*at) + 4.0, TOP + 10.0], "start", name);
+            // Below each other, as they may be close.
+            let line = TOP + 10.0 + 14.0 * index as f64;
+            text(&mut svg, [x(*at) + 4.0, line], "start", name);
         }
         for (at, name) in self.y_targets.iter().filter(|(at, _)| *at <= most_y) {
             rule(&mut svg, "target", [LEFT, y(*at), WIDTH - RIGHT, y(*at)]);
@@ -164,7 +172,13 @@ impl Chart {
                         "<circle style=\"fill:{colour}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3.5\"/>"
                     ),
                 );
-                text(&mut svg, [cx + 6.0, cy - 5.0], "start", &point.label);
+                // At the right edge there is no room but to the left.
+                let (side, anchor) = if cx < WIDTH - 50.0 {
+                    (6.0, "start")
+                } else {
+                    (-6.0, "end")
+                };
+                text(&mut svg, [cx + side, cy - 5.0], anchor, &point.label);
             }
         }
         let names = self.series.iter().map(|series| series.name.as_str());

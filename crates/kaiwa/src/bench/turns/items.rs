@@ -131,7 +131,7 @@ impl Item {
 /// Every item that can be made of the recordings, in a fixed order.
 pub(super) fn all(folder: &Path) -> Result<Vec<Item>, Exit> {
     let pauses = PauseMap::read(folder)?;
-    let clips: Vec<(Clip, Speech)> = speech::clips(folder)?
+    let clips: Vec<(Clip, Speech)> = speech::recordings(folder)?
         .into_iter()
         .filter(|clip| clip.language == "en")
         .filter_map(|clip| pauses.speech(&clip).map(|speech| (clip, speech)))

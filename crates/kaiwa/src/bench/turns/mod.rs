@@ -28,8 +28,8 @@ use crate::{
     output::note,
 };
 
-/// Silences of `server_vad`.
-const SILENCES_MS: std::ops::RangeInclusive<u64> = 200..=1600;
+/// Silences of `server_vad`: the last is longer than any pause that is made.
+const SILENCES_MS: std::ops::RangeInclusive<u64> = 200..=2200;
 const SILENCE_STEP_MS: usize = 100;
 
 pub(crate) fn run(arguments: &TurnsArgs) -> Result<(), Exit> {

@@ -101,6 +101,8 @@ struct Figures {
     wait_ms: Option<Distribution>,
     /// Turns whose end nobody noticed.
     unnoticed: usize,
+    /// The mean wait with which a fixed silence cuts off as few.
+    fixed_silence_ms: Option<f64>,
 }
 
 /// One item under the semantic ways.
@@ -125,7 +127,7 @@ impl Summary {
                     .any(|item| kind.is_none_or(|kind| item.kind == kind))
             })
             .collect();
-        let curve: Vec<CurvePoint> = runs
+        let mut curve: Vec<CurvePoint> = runs
             .iter()
             .map(|run| CurvePoint {
                 name: run.taking.name(),
@@ -133,6 +135,18 @@ impl Summary {
                 figures: kinds.iter().map(|kind| figures(run, *kind)).collect(),
             })
             .collect();
+        for index in 0..kinds.len() {
+            let fixed: Vec<_> = curve
+                .iter()
+                .filter(|point| !point.semantic)
+                .filter_map(|point| point.figures[index].point())
+                .collect();
+            for point in curve.iter_mut().filter(|point| point.semantic) {
+                let figures = &mut point.figures[index];
+                figures.fixed_silence_ms =
+                    wait_at(figures.false_cutoffs.rate, fixed.iter().copied());
+            }
+        }
         let wait_at_5_percent_ms = kinds
             .iter()
             .enumerate()
@@ -197,9 +211,12 @@ impl Summary {
                 1
             };
             for figures in &point.figures[..shown] {
-                let wait = figures.wait_ms.map_or_else(String::new, |wait| {
+                let mut wait = figures.wait_ms.map_or_else(String::new, |wait| {
                     format!("mean {:>4}  {} ms", wait.mean, wait.line())
                 });
+                if let Some(fixed) = figures.fixed_silence_ms {
+                    wait += &format!("  (a fixed silence: mean {fixed:.0} ms)");
+                }
                 line(format_args!(
                     "{:<16} {:<19} cut off {:<32} wait {wait}",
                     point.name,
@@ -243,18 +260,14 @@ impl Summary {
     fn headlines(&self) -> Vec<Headline> {
         let mut headlines = Vec::new();
         let all = &self.wait_at_5_percent_ms[0];
-        if let Some(wait) = all.semantic {
-            let fixed = all
-                .server_vad
-                .map_or_else(String::new, |wait| format!("a fixed silence: {wait:.0} ms"));
-            headlines.push(Headline::at_most(
-                "mean wait for 5 % cut off",
-                wait.round(),
-                TARGET_MS,
-                "ms",
-                fixed,
-            ));
-        }
+        let name = "mean wait for 5 % cut off";
+        let fixed = all
+            .server_vad
+            .map_or_else(String::new, |wait| format!("a fixed silence: {wait:.0} ms"));
+        headlines.push(match all.semantic {
+            Some(wait) => Headline::at_most(name, wait.round(), TARGET_MS, "ms", fixed),
+            None => Headline::never(name, format!("at most {TARGET_MS} ms"), fixed),
+        });
         for point in self.curve.iter().filter(|point| point.semantic) {
             let figures = &point.figures[0];
             headlines.push(Headline::new(
@@ -266,7 +279,9 @@ impl Summary {
                 headlines.push(Headline::new(
                     format!("{}: mean wait", point.name),
                     format!("{} ms", wait.mean),
-                    format!("p50 {}, p95 {} ms", wait.p50, wait.p95),
+                    figures.fixed_silence_ms.map_or_else(String::new, |fixed| {
+                        format!("a fixed silence that cuts off as few: {fixed:.0} ms")
+                    }),
                 ));
             }
         }
@@ -425,6 +440,7 @@ fn figures(run: &Run, kind: Option<Kind>) -> Figures {
             .iter()
             .filter(|outcome| outcome.wait_ms.is_none())
             .count(),
+        fixed_silence_ms: None,
     }
 }
 
