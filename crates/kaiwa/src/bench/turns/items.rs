@@ -136,7 +136,9 @@ pub(super) fn all(folder: &Path) -> Result<Vec<Item>, Exit> {
         .filter(|clip| clip.language == "en")
         .filter_map(|clip| pauses.speech(&clip).map(|speech| (clip, speech)))
         .collect();
-    let mut draw = Draw::new(SEED);
+    // Each kind draws for itself, so that a further recording changes no pause of the others.
+    let draw = |kind: Kind| Draw::new(SEED + kind as u64);
+    let mut recorded = draw(Kind::Recorded);
     let mut items = Vec::new();
     for (clip, speech) in &clips {
         let kind = match clip.set.as_str() {
@@ -144,15 +146,15 @@ pub(super) fn all(folder: &Path) -> Result<Vec<Item>, Exit> {
             WORDS => Kind::Word,
             _ => Kind::Recorded,
         };
-        let mut said = Said::new(&mut draw);
+        let mut said = Said::new(&mut recorded);
         said.samples.extend(audio(clip)?);
         said.pauses = speech.pauses_s.len();
         said.end = samples(BEFORE_MS) + at(speech.end_s);
         items.push(said.into_item(kind, clip.file()));
     }
-    items.extend(thoughts(folder, &clips, &mut draw)?);
-    items.extend(numbers(&clips, &mut draw)?);
-    items.extend(names(&clips, &mut draw)?);
+    items.extend(thoughts(folder, &clips, &mut draw(Kind::Thought))?);
+    items.extend(numbers(&clips, &mut draw(Kind::Number))?);
+    items.extend(names(&clips, &mut draw(Kind::Letters))?);
     if items.is_empty() {
         return Err(Exit::new(
             Code::Input,
