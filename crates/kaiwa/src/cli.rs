@@ -313,12 +313,6 @@ pub(crate) struct WerArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) hypotheses: Option<PathBuf>,
 
-    /// Milliseconds of silence after which a turn is answered ahead of its end, or "off". What
-    /// was made is dropped if the speaker goes on. The default is 96; a script's replies come
-    /// in order, so that it is off for --engine scripted.
-    #[arg(long, value_name = "MS|off", value_parser = speculation)]
-    pub(crate) speculate: Option<Speculation>,
-
     /// Threads for inference; the default is one per core.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,

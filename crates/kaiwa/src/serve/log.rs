@@ -18,6 +18,9 @@ use crate::{
     output,
 };
 
+/// What stands for a secret.
+const MASK: &str = "***";
+
 /// A frame on its line.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -92,7 +95,10 @@ impl Log {
     }
 
     fn write(&mut self, direction: Direction, frame: &str) -> io::Result<()> {
-        let event = on_one_line(frame);
+        let event = match direction {
+            Direction::FromClient => without_secrets(frame).or_else(|| on_one_line(frame)),
+            Direction::ToClient => on_one_line(frame),
+        };
         let line = Line {
             at_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             kind: match direction {
@@ -117,6 +123,36 @@ fn on_one_line(frame: &str) -> Option<Box<RawValue>> {
     }
     let value: Value = serde_json::from_str(raw.get()).ok()?;
     serde_json::value::to_raw_value(&value).ok()
+}
+
+/// A frame that declares MCP servers, without what opens them; `None` of any other. What goes
+/// to clients never holds it.
+fn without_secrets(frame: &str) -> Option<Box<RawValue>> {
+    if !frame.contains("mcp") {
+        return None;
+    }
+    let mut event: Value = serde_json::from_str(frame).ok()?;
+    mask(&mut event);
+    serde_json::value::to_raw_value(&event).ok()
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(mask),
+        Value::Object(members) => {
+            if members.get("type").is_some_and(|kind| kind == "mcp") {
+                let headers = members.get_mut("headers").and_then(Value::as_object_mut);
+                for secret in headers.into_iter().flat_map(serde_json::Map::values_mut) {
+                    *secret = MASK.into();
+                }
+                if let Some(secret) = members.get_mut("authorization") {
+                    *secret = MASK.into();
+                }
+            }
+            members.values_mut().for_each(mask);
+        }
+        _ => {}
+    }
 }
 
 fn lost(path: &Path, error: &io::Error) {
@@ -157,6 +193,25 @@ mod tests {
                 json!({"kind": "client", "event": {"type": 1.0}}),
             ]
         );
+    }
+
+    #[test]
+    fn what_opens_a_clients_servers_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session-000001.jsonl");
+        let mut observe = Log::create(path.clone()).unwrap().observer();
+        let tool = json!({"type": "mcp", "server_label": "a", "authorization": "secret-1",
+            "headers": {"X-Key": "secret-2"}});
+        for event in [
+            json!({"type": "session.update", "session": {"tools": [tool]}}),
+            json!({"type": "response.create", "response": {"tools": [tool]}}),
+        ] {
+            observe(Direction::FromClient, &event.to_string());
+        }
+        let log = fs::read_to_string(path).unwrap();
+        assert_eq!(log.matches("\"server_label\":\"a\"").count(), 2, "{log}");
+        assert_eq!(log.matches("\"***\"").count(), 4, "{log}");
+        assert!(!log.contains("secret"), "{log}");
     }
 
     #[test]

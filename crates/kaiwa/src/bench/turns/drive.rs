@@ -305,9 +305,9 @@ mod tests {
         // Open: the pause is waited out.
         let open = decided(&item, &auto, ears(0.1, "I would like to", 50));
         assert!(open.len() == 1 && about(open[0], 2700 + 1600), "{open:?}");
-        // The judgement comes 760 ms into the pause, which is over by then. At the end there are
-        // no words yet, and the sound alone is believed after 800 ms.
+        // The words are known 700 ms into the silence and the judgement 600 ms later: the pause is
+        // over by then. At the end the silence is long enough as soon as both are known.
         let late = decided(&item, &auto, ears(0.9, "It is done.", 600));
-        assert!(late.len() == 1 && about(late[0], 2700 + 800), "{late:?}");
+        assert!(late.len() == 1 && about(late[0], 2700 + 1300), "{late:?}");
     }
 }
