@@ -16,8 +16,9 @@ use crate::{
 };
 
 /// Sound of which the words are asked for the first time. Whisper tiny.en hears the right word
-/// in the first 256 ms of most "yeah", "right", "stop" and "wait".
-const HEARD_MS: Millis = 256;
+/// in the first 224 ms of most "yeah", "right", "stop" and "wait", and takes some 100 ms beside an
+/// answer that is being made.
+const HEARD_MS: Millis = 224;
 
 /// More sound after which they are asked for again.
 const AGAIN_MS: Millis = 320;
@@ -267,9 +268,9 @@ mod tests {
     fn a_sound_is_asked_about_weighed_and_decided() {
         use Heard::{Agreement, Nothing, Words};
         for (sound, silence, heard, asked, expected) in [
-            (224, 0, None, false, Next::Wait),
-            (256, 0, None, false, Next::Ask),
-            (256, 0, None, true, Next::Wait),
+            (192, 0, None, false, Next::Wait),
+            (224, 0, None, false, Next::Ask),
+            (224, 0, None, true, Next::Wait),
             (128, 32, None, false, Next::Ask),
             (384, 0, None, true, Next::Interrupt),
             (384, 0, Some((Nothing, 256)), false, Next::Interrupt),
