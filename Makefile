@@ -5,7 +5,8 @@
 #   make build    the optimised binary, target/release/kaiwa
 #   make conformance   stock SDKs and voice frameworks against kaiwa serve
 #   make lint     formatting, clippy, documentation, the house's own checks
-#   make bench    the figures: word error rate and latency, as JSON
+#   make bench    the figures, as JSON and as pages below target/bench: word error rate,
+#                 latency, ends of turns, barge-in
 #   make clean    removes what was built
 
 SHELL := /bin/bash
@@ -46,7 +47,11 @@ lint: setup
 
 bench: binary models
 	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench wer --speech "$(SPEECH)" --json
-	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench latency --speech "$(SPEECH)" --json
+	mkdir -p "$(TARGET)/bench"
+	for figure in latency turns bargein; do \
+	  KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench $$figure --speech "$(SPEECH)" \
+	    --html "$(TARGET)/bench/$$figure.html" --json; \
+	done
 
 clean:
 	$(CARGO) clean
