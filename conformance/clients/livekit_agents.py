@@ -192,14 +192,15 @@ async def barge_in():
     async with conversation() as talk:
         speech = talk.session.generate_reply(user_input="Tell me a story")
         await talk.until(lambda: talk.loudspeaker.pcm, "the story's first audio")
-        await talk.microphone.speak(harness.interruption())
+        await talk.microphone.speak(harness.cutting_in())
         await talk.until(lambda: talk.loudspeaker.interruptions, "the interruption of the loudspeaker")
+        await talk.until(lambda: talk.of("conversation.item.truncated"), "the item's truncation")
+        await talk.microphone.speak(harness.falling_silent())
         await talk.until_said("assistant", harness.STOPPED)
         check(speech.interrupted, "the story counts as interrupted")
         stories = [item for item in talk.session.history.items if item.type == "message" and item.role == "assistant"]
         check(stories[0].interrupted, "so it does in the history")
         check(harness.STORY_ENDS not in stories[0].text_content, "the story was cut short")
-        await talk.until(lambda: talk.of("conversation.item.truncated"), "the item's truncation")
         statuses = [event["response"]["status"] for event in talk.of("response.done")]
         check_equal(statuses[:1], ["cancelled"], "how the story's response ended")
 

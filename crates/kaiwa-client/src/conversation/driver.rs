@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::config::{ConversationConfig, TraceEntry, Turn};
+use super::duck::Duck;
 use super::event::{EndReason, Event, Moment};
 use super::latency::Latency;
 use super::server::ends_session;
@@ -58,6 +59,7 @@ pub(super) struct Driver<C> {
     /// Events to be published.
     pub(super) out: VecDeque<Moment>,
     pub(super) playback: Playback,
+    pub(super) duck: Duck,
     pub(super) transcripts: Transcripts,
     pub(super) latency: Latency,
     /// When the conversation was started.
@@ -113,6 +115,7 @@ impl<C: SoundCard> Driver<C> {
             stop,
             out: VecDeque::new(),
             playback: Playback::new(),
+            duck: Duck::default(),
             transcripts: Transcripts::default(),
             latency: Latency::default(),
             opened: now,

@@ -2,6 +2,7 @@
 
 mod config;
 mod driver;
+mod duck;
 mod end;
 mod event;
 mod latency;

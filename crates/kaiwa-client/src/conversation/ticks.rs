@@ -97,6 +97,9 @@ impl<C: SoundCard> Driver<C> {
         let mut frame = [0.0; TICK];
         let played = self.playback.next(&mut frame, self.clock.position);
         self.clock.playing = played.sound;
+        if matches!(self.config.turn, Turn::Semantic { .. }) {
+            self.duck.apply(&mut frame);
+        }
         self.card
             .play(played.sound.then_some(&frame))
             .map_err(|error| card_failed(&error))?;
@@ -134,6 +137,7 @@ impl<C: SoundCard> Driver<C> {
         let mic = self.card.mic();
         let wants_silence = self.wants_silence();
         let input = &mut self.input;
+        self.duck.hear(&input.frame);
         if let Some(index) = last_above(&*input.frame, AUDIBLE_DBFS) {
             if input.audible.len() == AUDIBLE_TICKS {
                 input.audible.pop_front();

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::card::{FileCard, Mic, Pace};
+use crate::card::{FileCard, Mic, Pace, Speaker};
 use crate::testing::{FakeServer, connected, script};
 
 /// The user speaks from 300 ms to 1000 ms, and the server notices 200 ms later.
@@ -289,4 +289,58 @@ async fn sound_that_runs_out_is_one_underrun() {
         .filter(|moment| matches!(moment.event, Event::PlaybackUnderrun { .. }));
     assert_eq!(underruns.count(), 1);
     assert_eq!(reason(&moments), &EndReason::InputEnded);
+}
+
+/// How loud the assistant was in each tick, while the user made a sound from 1.0 to 1.4 s.
+async fn loudness(turn: Turn) -> Vec<f32> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let (link, mut server) = connected().await;
+    let mut sound = tone(1400);
+    sound.samples[..1000 * 24].fill(0.0);
+    let card = FileCard::builder()
+        .mic(Mic::clip(sound))
+        .speaker(Speaker::wav(file.path()).expect("a file"))
+        .build()
+        .expect("a card");
+    let config = ConversationConfig {
+        turn,
+        ..ConversationConfig::default()
+    };
+    let (mut conversation, handle) = Conversation::start(link, card, config);
+    handle.say("Hello").expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.asked().await;
+        server.begin_response("resp_1").await;
+        server.speak("resp_1", "a", "A long answer", 4_000).await;
+        assert!(server.next().await.is_none());
+    });
+    until(&mut conversation, |event| {
+        matches!(event, Event::AssistantSpeechStarted { .. }).then_some(())
+    })
+    .await;
+    pass(Duration::from_millis(3000)).await;
+    handle.stop();
+    all(conversation).await;
+    server.await.expect("the script");
+    let played = Clip::open(file.path()).expect("playable").samples;
+    played.chunks_exact(480).map(|tick| tick[479]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_assistant_is_lower_while_a_sound_over_it_is_weighed() {
+    let plain = loudness(Turn::default()).await;
+    let lowered = loudness(Turn::Semantic { eagerness: None }).await;
+    assert!(
+        plain[10..140].iter().all(|level| *level == 0.25),
+        "{plain:?}"
+    );
+    for (tick, level) in lowered[10..140].iter().enumerate() {
+        let expected = match (tick + 10) * 20 {
+            1060..1600 => 0.0625,
+            1600..1700 => continue,
+            _ => 0.25,
+        };
+        assert!((level - expected).abs() < 1e-4, "{tick} {level} {expected}");
+    }
 }
