@@ -147,13 +147,19 @@ impl TurnDetector {
         }
     }
 
-    /// Ends the turn if it has paused for so long already.
+    /// Ends the turn if it has paused for so long already: where the silence was long enough,
+    /// however much later that is known.
     pub(crate) fn reconsider(&mut self, silence_ms: Millis) -> Option<TurnEvent> {
-        let is_pause = matches!(self.state, State::Pause(_));
-        let is_over = is_pause && self.silence() / SAMPLES_PER_MS >= silence_ms;
-        is_over.then(|| {
+        let State::Pause(pause) = self.state else {
+            return None;
+        };
+        let samples = silence_ms.saturating_mul(SAMPLES_PER_MS);
+        let frame = pause
+            .since
+            .saturating_add(samples.div_ceil(FRAME_SAMPLES).max(1));
+        (frame <= self.frames).then(|| {
             self.state = State::default();
-            TurnEvent::End { frame: self.frames }
+            TurnEvent::End { frame }
         })
     }
 
@@ -319,6 +325,25 @@ mod tests {
                 TurnEvent::End { frame: 13 },
             ]
         );
+    }
+
+    #[test]
+    fn what_is_known_late_ends_the_turn_where_it_would_have_ended() {
+        let parameters = TurnParameters {
+            threshold: 0.5,
+            silence_ms: Millis::MAX,
+            pause_ms: None,
+            long_pause_ms: None,
+        };
+        // 512 ms are 16 frames, after four of speech.
+        for (silent, end) in [(15, None), (16, Some(20)), (60, Some(20))] {
+            let mut detector = TurnDetector::default();
+            for probability in [vec![0.9; 4], vec![0.0; silent]].concat() {
+                detector.push(probability, parameters);
+            }
+            let expected = end.map(|frame| TurnEvent::End { frame });
+            assert_eq!(detector.reconsider(512), expected, "{silent}");
+        }
     }
 
     #[test]

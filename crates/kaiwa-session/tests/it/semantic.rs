@@ -60,9 +60,10 @@ fn nothing_is_decided_before_the_judge_has_spoken() {
     harness.work("transcribe");
     harness.audio(32, false);
     assert!(harness.sent("input_audio_buffer.speech_stopped").is_empty());
-    // There was silence enough.
+    // There was silence enough, and the turn ends where there was: after 480 ms of 736.
     harness.work("judge");
-    assert_eq!(harness.sent("input_audio_buffer.speech_stopped").len(), 1);
+    let stopped = harness.last("input_audio_buffer.speech_stopped");
+    assert_eq!(stopped["audio_end_ms"], 960);
 }
 
 #[test]
