@@ -376,7 +376,7 @@ async fn cancelling_counts_while_everything_sent_is_unread() {
     client.ask("talk forever").await;
     client.wait_for("response.output_audio.delta").await;
     // Not reading: the buffers fill up and the model stands still.
-    until_still(|| fakes.deltas.load(Ordering::SeqCst)).await;
+    until_still(&fakes.deltas, 0).await;
     client.send(json!({ "type": "response.cancel" })).await;
     // The engine hears of it although nothing was read in between.
     within(async {
@@ -455,7 +455,7 @@ async fn a_client_faster_than_the_detector_waits_and_loses_nothing() {
             client.send(json!({ "type": "marker" })).await;
         },
         async {
-            until_still(|| sent.load(Ordering::SeqCst)).await;
+            until_still(&sent, 0).await;
             let held = sent.load(Ordering::SeqCst);
             gate.open();
             assert!(held < SECONDS, "{held}");
@@ -524,15 +524,21 @@ impl Transcriber for GatedEars {
     }
 }
 
-/// Sends so many items of so many milliseconds of audio to a server that transcribes none of
-/// them yet. It has to read so many at once, and all of them in the end.
-async fn assert_read_at_once(items: usize, ms: usize, at_once: usize) {
+/// A server that transcribes nothing until the gate is opened.
+async fn hearing_nothing_yet() -> (Running, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let engines = Engines {
         transcriber: Arc::new(GatedEars(Arc::clone(&gate))),
         ..Fakes::new().engines()
     };
     let running = Running::start(engines, ServerConfig::default()).await;
+    (running, gate)
+}
+
+/// Sends so many items of so many milliseconds of audio to a server that transcribes none of
+/// them yet. It has to read so many at once, and all of them in the end.
+async fn assert_read_at_once(items: usize, ms: usize, at_once: usize) {
+    let (running, gate) = hearing_nothing_yet().await;
     let mut client = running.open().await;
     client
         .update(json!({ "type": "realtime", "audio": { "input": { "format": { "type": "audio/pcmu" } } } }))
@@ -566,13 +572,7 @@ async fn assert_read_at_once(items: usize, ms: usize, at_once: usize) {
             }
         },
         async {
-            within(async {
-                while read.load(Ordering::SeqCst) < at_once {
-                    tokio::task::yield_now().await;
-                }
-            })
-            .await;
-            until_still(|| read.load(Ordering::SeqCst)).await;
+            until_still(&read, at_once).await;
             let seen = read.load(Ordering::SeqCst);
             gate.open();
             assert_eq!(seen, at_once);
@@ -594,12 +594,7 @@ async fn a_client_that_orders_too_much_audio_is_read_when_some_is_done() {
 #[tokio::test]
 async fn one_append_with_many_turns_is_listened_to_when_some_are_transcribed() {
     const TURNS: usize = 100;
-    let gate = Arc::new(Gate::default());
-    let engines = Engines {
-        transcriber: Arc::new(GatedEars(Arc::clone(&gate))),
-        ..Fakes::new().engines()
-    };
-    let running = Running::start(engines, ServerConfig::default()).await;
+    let (running, gate) = hearing_nothing_yet().await;
     let mut client = running.open().await;
     client
         .update(json!({ "audio": { "input": { "turn_detection": {
@@ -619,13 +614,7 @@ async fn one_append_with_many_turns_is_listened_to_when_some_are_transcribed() {
             }
         },
         async {
-            within(async {
-                while committed.load(Ordering::SeqCst) < 50 {
-                    tokio::task::yield_now().await;
-                }
-            })
-            .await;
-            until_still(|| committed.load(Ordering::SeqCst)).await;
+            until_still(&committed, 50).await;
             let held = committed.load(Ordering::SeqCst);
             gate.open();
             // A piece of audio that was given before may end a few more.
@@ -634,11 +623,12 @@ async fn one_append_with_many_turns_is_listened_to_when_some_are_transcribed() {
     );
 }
 
-/// Waits until a count has not changed for a while.
-async fn until_still(count: impl Fn() -> usize) {
+/// Waits until a count is so high and has not changed for a while.
+async fn until_still(count: &AtomicUsize, least: usize) {
+    let count = || count.load(Ordering::SeqCst);
     within(async {
         let mut before = usize::MAX;
-        while count() != before {
+        while count() < least || count() != before {
             before = count();
             for _ in 0..20_000 {
                 tokio::task::yield_now().await;

@@ -1,6 +1,6 @@
 //! The command line: what was typed, before it means anything.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{fmt, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kaiwa_client::Profile;
@@ -332,17 +332,8 @@ pub(crate) struct LatencyArgs {
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) utterances: usize,
 
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Who decides that a turn is over.
-    #[arg(long, value_enum, default_value_t = Turn::Semantic)]
-    pub(crate) turn: Turn,
-
-    /// How soon --turn semantic does.
-    #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
-    pub(crate) eagerness: Eagerness,
+    #[command(flatten)]
+    pub(crate) taking: TakingArgs,
 
     /// Listen to the answers to their end, and count how often one runs dry before it.
     #[arg(long)]
@@ -352,9 +343,8 @@ pub(crate) struct LatencyArgs {
     #[arg(long, default_value = "1", value_name = "N")]
     pub(crate) sessions: NonZeroUsize,
 
-    /// Write a report into this file: one page of HTML that needs nothing else.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
@@ -382,13 +372,8 @@ pub(crate) struct TurnsArgs {
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
 
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Write a report into this file: one page of HTML that needs nothing else.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
 }
 
 #[derive(Args, Debug)]
@@ -401,18 +386,23 @@ pub(crate) struct BargeinArgs {
     #[arg(long, default_value_t = 12, value_name = "N")]
     pub(crate) cases: usize,
 
-    /// Who decides that somebody speaks.
-    #[arg(long, value_enum, default_value_t = Turn::Semantic)]
-    pub(crate) turn: Turn,
-
-    /// How soon --turn semantic takes a turn to be over.
-    #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
-    pub(crate) eagerness: Eagerness,
+    #[command(flatten)]
+    pub(crate) taking: TakingArgs,
 
     /// Speech-to-text model that listens to the assistant, to tell which words were heard.
     #[arg(long, default_value = "whisper-base", value_name = "NAME")]
     pub(crate) judge: String,
 
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+
+    #[command(flatten)]
+    pub(crate) engines: EngineArgs,
+}
+
+/// How a benchmark tells what it found.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -420,9 +410,28 @@ pub(crate) struct BargeinArgs {
     /// Write a report into this file: one page of HTML that needs nothing else.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
 
-    #[command(flatten)]
-    pub(crate) engines: EngineArgs,
+/// Who takes turns in a benchmark.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct TakingArgs {
+    /// Who decides that somebody speaks, and that a turn is over.
+    #[arg(long, value_enum, default_value_t = Turn::Semantic)]
+    pub(crate) turn: Turn,
+
+    /// How soon --turn semantic takes a turn to be over.
+    #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
+    pub(crate) eagerness: Eagerness,
+}
+
+impl fmt::Display for TakingArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.turn {
+            Turn::Semantic => format!("semantic {:?}", self.eagerness),
+            turn => format!("{turn:?}"),
+        };
+        f.write_str(&name.to_lowercase())
+    }
 }
 
 /// Reads `requests=60/60`.

@@ -5,6 +5,8 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
+use serde::Serialize;
+
 use crate::exit::{Code, Exit};
 
 /// Writes one line to stdout. A closed pipe ends the program quietly, as `head` expects.
@@ -16,6 +18,12 @@ pub(crate) fn line(text: impl fmt::Display) -> Result<(), Exit> {
             io::ErrorKind::BrokenPipe => std::process::exit(0),
             _ => Exit::new(Code::Output, format!("stdout cannot be written: {error}")),
         })
+}
+
+/// Writes one JSON value and a line's end to stdout.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Exit> {
+    let json = serde_json::to_string(value).map_err(|error| Exit::new(Code::Failure, error))?;
+    line(json)
 }
 
 /// Writes one line to stderr. Nobody listening there is no reason to fail.

@@ -19,7 +19,7 @@ use crate::{
     engines,
     exit::{Code, Exit},
     fetch,
-    output::{line, note},
+    output::{json_line, line, note},
 };
 
 const RATE: u32 = 16_000;
@@ -79,9 +79,7 @@ pub(crate) fn run(arguments: &WerArgs) -> Result<(), Exit> {
         None => measure(arguments, &clips)?,
     };
     if arguments.json {
-        let json =
-            serde_json::to_string(&reports).map_err(|error| Exit::new(Code::Failure, error))?;
-        return line(json);
+        return json_line(&reports);
     }
     for report in &reports {
         line(format_args!(

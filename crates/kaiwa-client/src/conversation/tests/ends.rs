@@ -36,9 +36,7 @@ async fn a_lost_connection_ends_the_conversation_with_a_sentence() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_is_told_with_code_and_reason() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, _handle) = Conversation::start(link, card, ConversationConfig::default());
+    let (conversation, _handle, mut server) = started().await;
     let server = script(async move {
         server.open().await;
         server.close(1001, "maintenance").await;
@@ -59,10 +57,7 @@ async fn a_key_refused_after_the_handshake_is_a_rejection() {
     // Some servers name the configuration, which came first; it is not at fault. Some do not
     // close the connection.
     for (names_event, closes) in [(true, true), (false, true), (false, false)] {
-        let (link, mut server) = connected().await;
-        let card = FileCard::builder().build().expect("a card");
-        let (conversation, _handle) =
-            Conversation::start(link, card, ConversationConfig::default());
+        let (conversation, _handle, mut server) = started().await;
         let server = script(async move {
             let update = server.expect("session.update").await;
             let named = if names_event { update } else { json!({}) };
@@ -247,9 +242,7 @@ async fn a_reader_that_stalls_does_not_keep_the_conversation_from_ending() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_conversation_ends_it() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let (conversation, handle, mut server) = started().await;
     server.open().await;
     drop(conversation);
     assert!(server.next().await.is_none());
@@ -331,9 +324,7 @@ async fn a_server_that_owes_an_answer_is_not_waited_for_forever() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_was_asked_nothing_for_long_has_its_time_to_answer() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let (mut conversation, handle, mut server) = started().await;
     let server = script(async move {
         server.open().await;
         server.asked().await;
@@ -378,10 +369,7 @@ async fn an_answer_that_is_refused_is_no_success() {
 async fn a_server_that_does_not_open_the_session_is_given_up() {
     // One says nothing at all, one speaks the beta and then says no more.
     for speaks_beta in [false, true] {
-        let (link, mut server) = connected().await;
-        let card = FileCard::builder().build().expect("a card");
-        let (conversation, _handle) =
-            Conversation::start(link, card, ConversationConfig::default());
+        let (conversation, _handle, mut server) = started().await;
         let server = script(async move {
             let update = server.expect("session.update").await;
             if speaks_beta {

@@ -124,9 +124,7 @@ async fn an_answer_that_was_played_is_not_truncated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_program_may_interrupt_without_a_turn_of_its_own() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let (mut conversation, handle, mut server) = started().await;
     handle.say("Hello").expect("is taken");
     let server = script(async move {
         server.open().await;

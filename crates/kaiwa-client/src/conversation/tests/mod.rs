@@ -24,11 +24,17 @@ fn tone(ms: usize) -> Clip {
     }
 }
 
-/// A conversation in which this is typed, and no more.
-async fn having_typed(text: &str) -> (Conversation, FakeServer) {
+/// A conversation without sound.
+async fn started() -> (Conversation, Handle, FakeServer) {
     let (link, server) = connected().await;
     let card = FileCard::builder().build().expect("a card");
     let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    (conversation, handle, server)
+}
+
+/// A conversation in which this is typed, and no more.
+async fn having_typed(text: &str) -> (Conversation, FakeServer) {
+    let (conversation, handle, server) = started().await;
     handle.say(text).expect("is taken");
     handle.finish().expect("is taken");
     (conversation, server)

@@ -97,9 +97,7 @@ async fn a_typed_turn_is_answered_in_text() {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_typed_turn_waits_until_the_answer_was_played() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let (conversation, handle, mut server) = started().await;
     handle.say_next("One").expect("is taken");
     handle.say_next("Two").expect("is taken");
     drop(handle);
@@ -138,9 +136,7 @@ async fn the_next_typed_turn_waits_until_the_answer_was_played() {
 
 #[tokio::test(start_paused = true)]
 async fn a_typed_turn_interrupts_and_waits_for_the_running_response_to_end() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (mut conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let (mut conversation, handle, mut server) = started().await;
     handle.say("One").expect("is taken");
     let server = script(async move {
         server.open().await;
@@ -210,9 +206,7 @@ async fn a_response_the_server_began_first_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn empty_text_is_refused_and_long_text_is_sent_whole() {
-    let (link, mut server) = connected().await;
-    let card = FileCard::builder().build().expect("a card");
-    let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
+    let (conversation, handle, mut server) = started().await;
     assert_eq!(handle.say(" \n"), Err(HandleError::EmptyText));
     let long = "word ".repeat(20_000);
     handle.say(long.as_str()).expect("is taken");

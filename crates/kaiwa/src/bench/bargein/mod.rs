@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: BargeinArgs) -> Result<(), Exit> {
     let stage = Stage {
         server: Server::new(engines, config),
         prompts,
-        taken: talk::taken(arguments.turn, arguments.eagerness),
+        taken: talk::taken(arguments.taking.turn, arguments.taking.eagerness),
     };
     let mut cases = play(&stage, sounds).await?;
 
@@ -92,8 +92,7 @@ pub(crate) async fn run(arguments: BargeinArgs) -> Result<(), Exit> {
     })
     .await?;
     let summary = Summary::new(&arguments, machine, cases);
-    summary.print(arguments.json)?;
-    report::write(arguments.html.as_deref(), || summary.page())
+    report::publish(&summary, &arguments.report)
 }
 
 async fn play(stage: &Stage, sounds: Vec<Sound>) -> Result<Vec<Case>, Exit> {

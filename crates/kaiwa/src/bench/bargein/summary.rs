@@ -7,13 +7,13 @@ use crate::{
     bench::{
         machine::Machine,
         report::{
-            Headline, Page, Section, plot,
+            Headline, Page, Report, Section, plot,
             plot::{Axis, Chart},
         },
         statistics::{Distribution, Proportion},
     },
-    cli::{self, BargeinArgs},
-    exit::{Code, Exit},
+    cli::BargeinArgs,
+    exit::Exit,
     output::line,
 };
 
@@ -78,10 +78,7 @@ impl Summary {
         let cut: usize = words().map(|words| words.wrong_at_the_cut).sum();
         Self {
             machine,
-            turn_taking: match arguments.turn {
-                cli::Turn::Semantic => format!("semantic {:?}", arguments.eagerness).to_lowercase(),
-                turn => format!("{turn:?}").to_lowercase(),
-            },
+            turn_taking: arguments.taking.to_string(),
             void: cases.iter().filter(|case| case.void).count(),
             yielded: share(&|case| case.meaning == Meaning::Interruption, true),
             selectivity: share(&|case| case.meaning != Meaning::Interruption, false),
@@ -103,13 +100,10 @@ impl Summary {
             cases,
         }
     }
+}
 
-    pub(super) fn print(&self, json: bool) -> Result<(), Exit> {
-        if json {
-            let json =
-                serde_json::to_string(self).map_err(|error| Exit::new(Code::Failure, error))?;
-            return line(json);
-        }
+impl Report for Summary {
+    fn print(&self) -> Result<(), Exit> {
         line(self.machine.line())?;
         line(format_args!(
             "{} cases, {} turns; {} say nothing",
@@ -146,7 +140,7 @@ impl Summary {
         ))
     }
 
-    pub(super) fn page(&self) -> Page {
+    fn page(&self) -> Page {
         Page {
             title: format!("Barge-in, {} turns", self.turn_taking),
             lead: format!(
@@ -161,7 +155,9 @@ impl Summary {
             machine: self.machine.clone(),
         }
     }
+}
 
+impl Summary {
     fn headlines(&self) -> Vec<Headline> {
         let mut headlines = Vec::new();
         for (name, distribution, bound) in [

@@ -65,7 +65,7 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
     let asker = Asker {
         server: Server::new(engines, config),
         log,
-        taken: talk::taken(arguments.turn, arguments.eagerness),
+        taken: talk::taken(arguments.taking.turn, arguments.taking.eagerness),
         to_the_end: arguments.whole,
     };
 
@@ -74,8 +74,7 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
     let asked = chosen.len();
     let (turns, unanswered) = play(&asker, chosen, arguments.sessions).await?;
     let summary = Summary::new(&arguments, machine, asked, cold, turns, unanswered);
-    summary.print(arguments.json)?;
-    report::write(arguments.html.as_deref(), || summary.page())
+    report::publish(&summary, &arguments.report)
 }
 
 /// Plays all utterances in as many lanes as there are sessions at once, and gives the turns

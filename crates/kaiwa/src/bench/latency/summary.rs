@@ -7,14 +7,14 @@ use crate::{
     bench::{
         machine::Machine,
         report::{
-            Headline, Page, Section, plot,
+            Headline, Page, Report, Section, plot,
             plot::{Axis, Bars, Chart},
         },
         statistics::{Distribution, Proportion},
     },
     breakdown::Breakdown,
     cli::{self, LatencyArgs},
-    exit::{Code, Exit},
+    exit::Exit,
     output::line,
 };
 
@@ -82,11 +82,8 @@ impl Summary {
         };
         Self {
             machine,
-            turn_taking: match arguments.turn {
-                cli::Turn::Semantic => format!("semantic {:?}", arguments.eagerness).to_lowercase(),
-                turn => format!("{turn:?}").to_lowercase(),
-            },
-            by_silence: arguments.turn == cli::Turn::Server,
+            turn_taking: arguments.taking.to_string(),
+            by_silence: arguments.taking.turn == cli::Turn::Server,
             sessions: arguments.sessions.get(),
             utterances,
             answered: turns.len(),
@@ -117,13 +114,10 @@ impl Summary {
             turns,
         }
     }
+}
 
-    pub(super) fn print(&self, json: bool) -> Result<(), Exit> {
-        if json {
-            let json =
-                serde_json::to_string(self).map_err(|error| Exit::new(Code::Failure, error))?;
-            return line(json);
-        }
+impl Report for Summary {
+    fn print(&self) -> Result<(), Exit> {
         line(self.machine.line())?;
         line(format_args!(
             "{} of {} answered, {} turns, {} at once; false cutoffs {}",
@@ -166,7 +160,7 @@ impl Summary {
         ))
     }
 
-    pub(super) fn page(&self) -> Page {
+    fn page(&self) -> Page {
         Page {
             title: format!("Voice to voice, {} turns", self.turn_taking),
             lead: format!(
@@ -180,7 +174,9 @@ impl Summary {
             machine: self.machine.clone(),
         }
     }
+}
 
+impl Summary {
     fn headlines(&self) -> Vec<Headline> {
         let mut headlines = Vec::new();
         let within = |[low, high]: [u64; 2]| format!("{low} to {high} ms");

@@ -5,14 +5,24 @@ pub(crate) mod plot;
 use std::{
     fmt::{self, Write},
     fs,
-    path::Path,
 };
+
+use serde::Serialize;
 
 use super::machine::Machine;
 use crate::{
+    cli::ReportArgs,
     exit::{Code, Exit},
-    output::note,
+    output::{json_line, note},
 };
+
+/// What a benchmark found: as JSON, as lines and as a page.
+pub(crate) trait Report: Serialize {
+    /// Prints the lines.
+    fn print(&self) -> Result<(), Exit>;
+
+    fn page(&self) -> Page;
+}
 
 /// A report.
 pub(crate) struct Page {
@@ -150,12 +160,17 @@ impl Section {
     }
 }
 
-/// Writes the page where one is wanted.
-pub(crate) fn write(path: Option<&Path>, page: impl FnOnce() -> Page) -> Result<(), Exit> {
-    let Some(path) = path else {
+/// Prints the figures, and writes their page where one is wanted.
+pub(crate) fn publish(report: &impl Report, wanted: &ReportArgs) -> Result<(), Exit> {
+    if wanted.json {
+        json_line(report)?;
+    } else {
+        report.print()?;
+    }
+    let Some(path) = &wanted.html else {
         return Ok(());
     };
-    fs::write(path, page().to_string()).map_err(|error| {
+    fs::write(path, report.page().to_string()).map_err(|error| {
         Exit::new(
             Code::Output,
             format!("cannot write the report {}: {error}", path.display()),

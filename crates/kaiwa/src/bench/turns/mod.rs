@@ -74,6 +74,5 @@ pub(crate) fn run(arguments: &TurnsArgs) -> Result<(), Exit> {
         runs.push(Run { taking, outcomes });
     }
     let summary = Summary::new(machine, costs, &items, runs);
-    summary.print(arguments.json)?;
-    report::write(arguments.html.as_deref(), || summary.page())
+    report::publish(&summary, &arguments.report)
 }

@@ -12,12 +12,12 @@ use crate::{
     bench::{
         machine::Machine,
         report::{
-            Headline, Page, Section,
+            Headline, Page, Report, Section,
             plot::{Axis, Chart, Point, Series},
         },
         statistics::{Distribution, Proportion},
     },
-    exit::{Code, Exit},
+    exit::Exit,
     output::line,
 };
 
@@ -189,13 +189,10 @@ impl Summary {
             items: rows,
         }
     }
+}
 
-    pub(super) fn print(&self, json: bool) -> Result<(), Exit> {
-        if json {
-            let json =
-                serde_json::to_string(self).map_err(|error| Exit::new(Code::Failure, error))?;
-            return line(json);
-        }
+impl Report for Summary {
+    fn print(&self) -> Result<(), Exit> {
         line(self.machine.line())?;
         line(format_args!(
             "{} turns; a judgement takes {} ms, a transcript {} ms",
@@ -240,7 +237,7 @@ impl Summary {
         Ok(())
     }
 
-    pub(super) fn page(&self) -> Page {
+    fn page(&self) -> Page {
         Page {
             title: "End of turn".to_owned(),
             lead: format!(
@@ -256,7 +253,9 @@ impl Summary {
             machine: self.machine.clone(),
         }
     }
+}
 
+impl Summary {
     fn headlines(&self) -> Vec<Headline> {
         let mut headlines = Vec::new();
         let all = &self.wait_at_5_percent_ms[0];
