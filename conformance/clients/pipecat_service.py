@@ -263,9 +263,8 @@ async def barge_in():
     async with conversation([user("Tell me a story")]) as talk:
         await talk.run_model()
         await talk.until(lambda: talk.frames.of(TTSAudioRawFrame), "the story's first audio")
-        await talk.speak(harness.cutting_in())
+        await talk.speak(harness.interruption())
         await talk.until(lambda: talk.frames.of(InterruptionFrame), "the interruption")
-        await talk.speak(harness.falling_silent())
         await talk.until(lambda: harness.STOPPED in talk.text(TTSTextFrame), "the answer to the interruption")
         await talk.until_ended(2)
         said = talk.text(TTSTextFrame)
