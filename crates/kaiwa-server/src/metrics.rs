@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     responses: Counter,
     /// From the decided turn to the first audio of its answer.
     first_audio: Histogram,
+    partials: Counter,
     transcripts: Outcomes,
     answers: Outcomes,
 }
@@ -47,6 +48,7 @@ impl Default for Metrics {
             sessions: Counter::default(),
             responses: Counter::default(),
             first_audio: Histogram::new(LATENCIES),
+            partials: Counter::default(),
             transcripts: Outcomes::default(),
             answers: Outcomes::default(),
         };
@@ -71,6 +73,11 @@ impl Default for Metrics {
             "From the decided turn, or the request, to the first audio of the response",
             Unit::Seconds,
             metrics.first_audio.clone(),
+        );
+        registry.register(
+            "speculation_partials",
+            "Transcripts of turns that were going on",
+            metrics.partials.clone(),
         );
         for (name, what, outcomes) in [
             ("transcripts", "Transcripts", &metrics.transcripts),
@@ -102,6 +109,7 @@ impl Metrics {
         let add = |counter: &Counter, before: u64, now: u64| {
             counter.inc_by(now.saturating_sub(before));
         };
+        add(&self.partials, before.partials, now.partials);
         add(&self.transcripts.begun, before.transcripts, now.transcripts);
         add(
             &self.transcripts.dropped,

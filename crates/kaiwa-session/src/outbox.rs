@@ -19,6 +19,8 @@ pub(crate) enum JobOwner {
     Detection,
     /// The transcription of a user's audio.
     Hearing,
+    /// The transcription of a turn that is going on.
+    Partial,
     /// The transcription of a sound that may be nothing.
     Doubt,
     /// The judgement whether the turn going on is over.

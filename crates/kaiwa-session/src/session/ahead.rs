@@ -15,7 +15,7 @@ use crate::{
     config::Purpose,
     conversation::{Entry, heard_message},
     endpointing::{Evidence, JUDGED_AUDIO_MS, Sound, Words},
-    engine::{EngineCommand, EngineEvent, JobId, PROMPT_TOO_LONG},
+    engine::{EngineCommand, EngineEvent, Generate, JobId, PROMPT_TOO_LONG},
     input_buffer::SAMPLES_PER_MS,
     outbox::JobOwner,
     response::Response,
@@ -50,6 +50,8 @@ struct AheadTranscript {
 /// is kept or dropped, unless the session ended before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AheadCounts {
+    /// How often the words of a turn were asked for while it was being spoken.
+    pub partials: u64,
     /// Turns that were transcribed ahead of their end.
     pub transcripts: u64,
     /// Of these, turns that went on: the transcript was dropped.
@@ -250,13 +252,9 @@ impl Session {
         if response.awaited_servers.iter().any(is_asked) {
             return;
         }
-        let mut turn = heard_message(item_id, text);
-        let offer = response.offer(&self.servers);
-        let mut entries: Vec<_> = self.conversation.entries_mut().iter_mut().collect();
-        entries.push(&mut turn);
-        let told = compose(&response.settings, entries, None, &self.scale);
-        let (generate, size) = told.with(offer, response.settings.max_tokens(), &self.scale);
-        response.prompt = size;
+        let turn = heard_message(item_id, text);
+        let max_tokens = response.settings.max_tokens();
+        let generate = self.told_up_to(&mut response, Some(turn), max_tokens);
         let owner = JobOwner::Response(response.id.clone());
         response.writing = Some(self.outbox.run(owner, EngineCommand::Generate(generate)));
         response.held = true;
@@ -302,23 +300,47 @@ impl Session {
         }
     }
 
-    /// Has the language model read what will come before the next turn in its prompt.
-    pub(super) fn prime(&mut self) {
+    /// Has the language model read what will come before the next answer in its prompt: all
+    /// but the turn that begins, or with what was heard of it.
+    pub(super) fn prime(&mut self, turn: Option<Entry>) {
+        if self.may_prime() {
+            let mut response = self.session_response();
+            let generate = self.told_up_to(&mut response, turn, None);
+            let command = EngineCommand::Prime(generate);
+            self.priming = Some(self.outbox.run(JobOwner::Priming, command));
+        }
+    }
+
+    /// Whether an answer is to follow that the language model has time to prepare for.
+    pub(super) fn may_prime(&self) -> bool {
         let responds = self
             .config
             .turn_taking()
             .is_some_and(|taking| taking.create_response);
         let is_wanted = self.options.ahead_ms.is_some() && self.may_work_ahead;
-        if !responds || !is_wanted || self.active().is_some() {
-            return;
+        let is_reading = |job| self.outbox.owner(job).is_some();
+        responds && is_wanted && self.active().is_none() && !self.priming.is_some_and(is_reading)
+    }
+
+    /// What a response to `turn` is written from, as far as it is known: up to the first item
+    /// that is still being transcribed.
+    fn told_up_to(
+        &mut self,
+        response: &mut Response,
+        mut turn: Option<Entry>,
+        max_tokens: Option<u32>,
+    ) -> Generate {
+        let is_known = |entry: &&mut Entry| entry.forgotten || !entry.is_pending();
+        let entries = self.conversation.entries_mut();
+        let count = entries.len();
+        let mut told: Vec<_> = entries.iter_mut().take_while(is_known).collect();
+        if told.len() == count {
+            told.extend(&mut turn);
         }
-        let mut response = self.session_response();
-        let entries = self.conversation.entries_mut().iter_mut();
-        let told = entries.take_while(|entry| !entry.is_pending()).collect();
         let told = compose(&response.settings, told, None, &self.scale);
         let offer = response.offer(&self.servers);
-        let (generate, _) = told.with(offer, None, &self.scale);
-        self.outbox
-            .run(JobOwner::Priming, EngineCommand::Prime(generate));
+        let (generate, size) = told.with(offer, max_tokens, &self.scale);
+        response.prompt = size;
+        generate
     }
 }

@@ -2,7 +2,7 @@
 
 use kaiwa_protocol::{ErrorDetail, InputAudioBufferSpeechStarted, StatusReason};
 
-use super::{Session, interruption::Doubt};
+use super::{Session, interruption::Doubt, partial::Partial};
 use crate::{
     Millis,
     config::TurnTaking,
@@ -48,6 +48,8 @@ pub(super) struct Turn {
     pub(super) item_id: String,
     /// Position of its first sample, the prefix included.
     pub(super) start: u64,
+    /// Its words while it is spoken.
+    pub(super) partial: Partial,
 }
 
 impl Detection {
@@ -81,8 +83,9 @@ impl Session {
         self.drop_ahead();
         if let Some(detection) = self.detection.take() {
             self.outbox.cancel(detection.job);
-            let asked = detection.doubt.as_ref().and_then(Doubt::asked);
-            for job in detection.verdict.into_iter().chain(asked) {
+            let weighed = detection.doubt.as_ref().and_then(Doubt::asked);
+            let partial = detection.turn.and_then(|turn| turn.partial.job());
+            for job in detection.verdict.into_iter().chain(weighed).chain(partial) {
                 self.outbox.cancel(job);
             }
         }
@@ -151,6 +154,7 @@ impl Session {
             Some(TurnEvent::Pause { frame }) => {
                 let end = detection.origin + frame * FRAME_SAMPLES;
                 let judges_words = taking.eagerness.is_some();
+                self.end_partial();
                 self.work_ahead(end, taking.create_response, judges_words, now);
             }
             Some(TurnEvent::LongPause { frame }) => {
@@ -169,7 +173,7 @@ impl Session {
                         detection.detector.end_turn();
                         self.end_turn(judged, taking.create_response, now);
                     }
-                    Some(_) => {}
+                    Some(_) => self.listen_along(judged),
                     None => {
                         let idle_ms = taking.idle_timeout_ms.unwrap_or(0);
                         let kept_ms = idle_ms.max(taking.prefix_ms + IDLE_MARGIN_MS);
@@ -219,7 +223,12 @@ impl Session {
             ..InputAudioBufferSpeechStarted::default()
         });
         if let Some(detection) = &mut self.detection {
-            detection.turn = Some(Turn { item_id, start });
+            let partial = Partial::from(start);
+            detection.turn = Some(Turn {
+                item_id,
+                start,
+                partial,
+            });
         }
         if interrupt {
             let ending = Ending::Cancelled(StatusReason::TurnDetected);
@@ -227,7 +236,7 @@ impl Session {
             // Whoever plays it stops.
             self.voiced_until = 0;
         }
-        self.prime();
+        self.prime(None);
     }
 
     /// Gives the detector what it has not judged yet.

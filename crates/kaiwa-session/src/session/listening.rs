@@ -213,6 +213,7 @@ impl Session {
 
     /// The turn of the user is over.
     pub(super) fn end_turn(&mut self, end: u64, create_response: bool, now: Millis) {
+        self.end_partial();
         let Some(turn) = self.detection.as_mut().and_then(|d| d.turn.take()) else {
             return;
         };

@@ -6,6 +6,7 @@ mod detection;
 mod interruption;
 mod items;
 mod listening;
+mod partial;
 mod tools;
 
 use kaiwa_protocol::{
@@ -52,6 +53,8 @@ pub struct Session {
     ahead_counts: AheadCounts,
     /// Whether there is time to do so.
     may_work_ahead: bool,
+    /// What the language model was given to read last.
+    priming: Option<JobId>,
     /// Responses that are being made; at most one of them writes to the conversation.
     responses: Vec<Response>,
     /// The assistant's voice, once it was heard in the conversation: it cannot change then.
@@ -111,6 +114,7 @@ impl Session {
             ahead: None,
             ahead_counts: AheadCounts::default(),
             may_work_ahead: true,
+            priming: None,
             buffer: InputBuffer::new(config.input_format()),
             detection: None,
             responses: Vec::new(),
@@ -267,6 +271,7 @@ impl Session {
         match self.outbox.owner(job).cloned() {
             Some(JobOwner::Detection) => self.handle_voice(event, now),
             Some(JobOwner::Hearing) => self.handle_transcript(job, event, now),
+            Some(JobOwner::Partial) => self.handle_partial(job, event),
             Some(JobOwner::Doubt) => self.handle_doubt(job, event, now),
             Some(JobOwner::Verdict) => self.handle_verdict(job, &event, now),
             Some(JobOwner::Priming) => self.outbox.retire(job),

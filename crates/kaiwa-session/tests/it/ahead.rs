@@ -23,6 +23,7 @@ fn counts(harness: &Harness) -> [u64; 4] {
         transcripts_dropped,
         responses,
         responses_dropped,
+        ..
     } = harness.session.ahead_counts();
     [
         transcripts,

@@ -23,9 +23,10 @@ fn conversation() -> Vec<String> {
         "audio": {"input": {"transcription": {"model": "whisper-1"}, "turn_detection":
             {"type": "server_vad", "silence_duration_ms": 320, "idle_timeout_ms": 5000}}}}}),
     );
+    // Of a pause, of the turn going on, and of all of it.
     harness
         .transcripts
-        .extend([Ok("Tell me"), Ok("Tell me a story.")]);
+        .extend([Ok("Tell me"), Ok("Tell me a"), Ok("Tell me a story.")]);
     for (speech, silence) in [(480, 160), (480, 384)] {
         let story = answer(&["Once upon a time,", " there was a cat.", " It slept."]);
         harness.answers.push_back(story);
@@ -128,7 +129,11 @@ fn what_is_not_as_it_was_is_found() {
         "{difference}"
     );
     // Another input.
-    let (line, difference) = changed("{\"transcript\":{\"text\":\"Tell me a", "story", "tale");
+    let (line, difference) = changed(
+        "{\"transcript\":{\"text\":\"Tell me a story",
+        "story",
+        "tale",
+    );
     assert!(difference.line > line, "{difference}");
     // A line that is missing.
     let mut shorter = lines.clone();

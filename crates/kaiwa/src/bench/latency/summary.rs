@@ -62,6 +62,7 @@ struct Playback {
 /// Work ahead of the end of turns, over all utterances.
 #[derive(Debug, Default, Serialize)]
 struct Speculation {
+    partials: u64,
     transcripts: u64,
     transcripts_dropped: u64,
     responses: u64,
@@ -105,6 +106,7 @@ impl Summary {
                 underruns: turns.iter().map(|turn| turn.underruns).sum(),
             }),
             speculation: turns.iter().fold(Speculation::default(), |mut sum, turn| {
+                sum.partials += turn.ahead.partials;
                 sum.transcripts += turn.ahead.transcripts;
                 sum.transcripts_dropped += turn.ahead.transcripts_dropped;
                 sum.responses += turn.ahead.responses;
@@ -149,13 +151,15 @@ impl Report for Summary {
             ))?;
         }
         let Speculation {
+            partials,
             transcripts,
             transcripts_dropped,
             responses,
             responses_dropped,
         } = self.speculation;
         line(format_args!(
-            "ahead of the end: {transcripts} transcripts, {transcripts_dropped} dropped; \
+            "ahead of the end: {partials} transcripts of turns going on; \
+             {transcripts} of pauses, {transcripts_dropped} dropped; \
              {responses} answers, {responses_dropped} dropped"
         ))
     }
