@@ -104,6 +104,14 @@ fn faults_are_named() {
             message: "Missing required parameter: 'item.content[0].type'.",
             event_id: None,
         },
+        // What opens somebody's server is not repeated.
+        Case {
+            frame: r#"{"type":"session.update","session":{"type":"realtime","tools":[{"type":"mcp","server_label":"a","headers":"Bearer 123"}]}}"#,
+            code: "invalid_value",
+            param: Some("session.tools[0].headers"),
+            message: "Invalid value for 'session.tools[0].headers': expected an object.",
+            event_id: None,
+        },
         Case {
             frame: r#"{"type":"response.create","response":{"metadata":{"topic":1}}}"#,
             code: "invalid_value",

@@ -54,7 +54,7 @@ pub use kaiwa_session::AheadCounts;
 /// What [`ServerConfig::journal`] hears, and how to go through it again.
 pub use kaiwa_session::journal;
 /// What is in a [`Line`](journal::Line).
-pub use kaiwa_session::{EngineEvent, JobId};
+pub use kaiwa_session::{EngineEvent, JobId, Said};
 /// What [`ServerConfig::session`] is made of.
 pub use kaiwa_session::{RateLimitConfig, RateLimitName, SessionOptions};
 /// What [`ServerConfig::mcp`] is made of.

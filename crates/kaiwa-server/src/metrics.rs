@@ -90,7 +90,7 @@ impl Default for Metrics {
             );
             registry.register(
                 format!("speculation_{name}_dropped"),
-                format!("{what} of these that were dropped: the speaker went on"),
+                format!("{what} of these that were of no use, most since the speaker went on"),
                 outcomes.dropped.clone(),
             );
         }

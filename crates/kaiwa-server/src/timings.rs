@@ -1,7 +1,7 @@
 //! Where the time of a turn goes.
 
 use kaiwa_protocol::ServerEvent;
-use kaiwa_session::{AheadCounts, EngineCommand, EngineEvent, JobId, Millis};
+use kaiwa_session::{AheadCounts, EngineCommand, EngineEvent, JobId, Millis, Said};
 
 use crate::{config::TurnObserver, metrics::SessionMetrics};
 
@@ -146,6 +146,7 @@ impl Turns {
             | EngineCommand::Prime(_)
             | EngineCommand::ListTools(_)
             | EngineCommand::CallTool { .. } => {}
+            EngineCommand::Transcribe { what, .. } if *what != Said::Turn => {}
             EngineCommand::Transcribe { .. } => {
                 self.transcription = Some(id);
                 self.transcribed = None;
@@ -242,5 +243,38 @@ impl Turns {
         if let Some(observer) = &self.observer {
             observer(&timings);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_sound_over_an_answer_is_not_its_transcript() {
+        let mut turns = Turns::new(1, None, SessionMetrics::new(Arc::new(Metrics::default())));
+        let mut transcribe = |id: u64, what: Said, at: Millis| {
+            let command = EngineCommand::Transcribe {
+                what,
+                audio: Arc::from([0.0; 16]),
+                language: None,
+                prompt: String::new(),
+            };
+            turns.started(JobId(id), &command, at);
+            let heard = EngineEvent::Transcript {
+                text: "Yeah.".to_owned(),
+                language: None,
+                logprobs: Vec::new(),
+            };
+            turns.heard(JobId(id), &heard, at + 10);
+            turns.transcribed
+        };
+        assert_eq!(transcribe(1, Said::Part, 100), None);
+        assert_eq!(transcribe(2, Said::Turn, 200), Some(210));
+        assert_eq!(transcribe(3, Said::Sound, 300), Some(210));
+        assert_eq!(transcribe(4, Said::Turn, 400), Some(410));
     }
 }

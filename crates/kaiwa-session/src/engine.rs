@@ -25,10 +25,12 @@ pub enum EngineCommand {
         /// 512 samples at 16 000 Hz.
         frame: Vec<f32>,
     },
-    /// Transcribe a user's turn, or a sound that may become one. Answered by [`EngineEvent::TranscriptDelta`]s and one
+    /// Transcribe what the user says. Answered by [`EngineEvent::TranscriptDelta`]s and one
     /// [`EngineEvent::Transcript`].
     Transcribe {
-        /// The turn at 16 000 Hz.
+        /// What this is.
+        what: Said,
+        /// The sound at 16 000 Hz.
         audio: Arc<[f32]>,
         /// ISO-639-1 language to expect; `None` lets the engine detect it.
         language: Option<String>,
@@ -71,6 +73,19 @@ pub enum EngineCommand {
         /// Its arguments, a JSON text written by a model: not checked.
         arguments: String,
     },
+}
+
+/// What the user says, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// A turn that is over or may be, or audio that a client has put into an item.
+    #[default]
+    Turn,
+    /// A turn that goes on, up to now: its transcript is told to nobody.
+    Part,
+    /// A sound over the assistant's voice that may become a turn.
+    Sound,
 }
 
 /// An MCP server, as a client names it: whether it may be contacted is the driver's to say.

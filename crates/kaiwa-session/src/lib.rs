@@ -60,7 +60,7 @@ mod vad;
 pub use config::effective;
 pub use engine::{
     EngineCommand, EngineEvent, Generate, JobId, McpServer, PROMPT_TOO_LONG, PromptCall,
-    PromptMessage, PromptRole, PromptTool, PromptToolChoice, Word,
+    PromptMessage, PromptRole, PromptTool, PromptToolChoice, Said, Word,
 };
 pub use io::{CloseReason, Drain, Input, Millis, Output};
 pub use options::SessionOptions;

@@ -148,7 +148,7 @@ impl TurnDetector {
     }
 
     /// Ends the turn if it has paused for so long already: where the silence was long enough,
-    /// however much later that is known.
+    /// however much later that is known, and behind any faint sound, which may be a word's end.
     pub(crate) fn reconsider(&mut self, silence_ms: Millis) -> Option<TurnEvent> {
         let State::Pause(pause) = self.state else {
             return None;
@@ -156,7 +156,8 @@ impl TurnDetector {
         let samples = silence_ms.saturating_mul(SAMPLES_PER_MS);
         let frame = pause
             .since
-            .saturating_add(samples.div_ceil(FRAME_SAMPLES).max(1));
+            .saturating_add(samples.div_ceil(FRAME_SAMPLES).max(1))
+            .max(pause.quiet_since);
         (frame <= self.frames).then(|| {
             self.state = State::default();
             TurnEvent::End { frame }
@@ -335,14 +336,21 @@ mod tests {
             pause_ms: None,
             long_pause_ms: None,
         };
-        // 512 ms are 16 frames, after four of speech.
-        for (silent, end) in [(15, None), (16, Some(20)), (60, Some(20))] {
+        // 512 ms are 16 frames, after four of speech. Faint sound is not left out.
+        for (silent, faint, end) in [
+            (15, 0, None),
+            (16, 0, Some(20)),
+            (60, 0, Some(20)),
+            (8, 4, None),
+            (14, 4, Some(22)),
+            (20, 4, Some(28)),
+        ] {
             let mut detector = TurnDetector::default();
-            for probability in [vec![0.9; 4], vec![0.0; silent]].concat() {
+            for probability in [vec![0.9; 4], vec![0.0; silent], vec![0.4; faint]].concat() {
                 detector.push(probability, parameters);
             }
             let expected = end.map(|frame| TurnEvent::End { frame });
-            assert_eq!(detector.reconsider(512), expected, "{silent}");
+            assert_eq!(detector.reconsider(512), expected, "{silent} {faint}");
         }
     }
 

@@ -90,19 +90,23 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
     );
     let outcome = tokio::time::timeout(LONGEST, following)
         .await
-        .map_err(|_| {
-            Exit::new(
+        .unwrap_or_else(|_| {
+            Err(Exit::new(
                 Code::Failure,
                 format!(
                     "the conversation did not end within {} s",
                     LONGEST.as_secs()
                 ),
-            )
-        })??;
+            ))
+        });
+    // One that went wrong is the one to look into.
+    let completed = match recording {
+        Some(recording) => recording.complete_with(&arguments.output).await,
+        None => Ok(()),
+    };
+    let outcome = outcome?;
     renderer.finish()?;
-    if let Some(recording) = recording {
-        recording.complete_with(&arguments.output).await?;
-    }
+    completed?;
     outcome.into_result(None)?;
     report(&director, &turns).await?;
     line(format_args!(

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::{
@@ -88,11 +88,18 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Writes a whole file that nobody else may read, in the place of what was there.
+/// Writes a whole file that nobody else may read, in the place of what was there. If that
+/// fails, what was there stays.
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(bytes)
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    // What is left of an earlier try.
+    fs::remove_file(&part).ok();
+    let written = create_private(&part).and_then(|mut file| file.write_all(bytes));
+    let replaced = written.and_then(|()| fs::rename(&part, path));
+    if replaced.is_err() {
+        fs::remove_file(&part).ok();
+    }
+    replaced
 }

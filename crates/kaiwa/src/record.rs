@@ -52,11 +52,16 @@ pub(crate) struct Recording {
     loss: Loss,
     /// The server's session has ended, and its journal with it.
     ended: Option<oneshot::Receiver<()>>,
+    /// Something was said or done that is worth keeping.
+    begun: bool,
 }
 
+/// All files of a recording.
+const PARTS: [&str; 5] = [ABOUT, AUDIO, MOMENTS, EVENTS, SESSION];
+
 impl Recording {
-    /// Makes room for a recording: a folder that does not hold one yet. Nothing is written
-    /// before there is a conversation.
+    /// Makes room for a recording: a folder that does not hold one yet. Of one that is dropped
+    /// before there is a conversation nothing stays, so that the folder can be used again.
     pub(crate) fn prepare(folder: &Path) -> Result<Self, Exit> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -69,8 +74,7 @@ impl Recording {
             )
             .with_hint("name another one with --record")
         })?;
-        let parts = [ABOUT, AUDIO, MOMENTS, EVENTS, SESSION];
-        if parts.iter().any(|part| folder.join(part).exists()) {
+        if PARTS.iter().any(|part| folder.join(part).exists()) {
             return Err(is_taken(folder));
         }
         Ok(Self {
@@ -78,6 +82,7 @@ impl Recording {
             moments: None,
             loss: Loss::of("the recording"),
             ended: None,
+            begun: false,
         })
     }
 
@@ -137,13 +142,14 @@ impl Recording {
 
     pub(crate) fn moment(&mut self, moment: &Moment) {
         if let Some(moments) = &mut self.moments {
+            self.begun = true;
             moments.write(moment);
         }
     }
 
     /// Waits until the session in this process has written its last line.
-    pub(crate) async fn complete(self) {
-        if let Some(ended) = self.ended {
+    pub(crate) async fn complete(mut self) {
+        if let Some(ended) = self.ended.take() {
             // Its sender says nothing and is dropped; a server that hangs is not waited for.
             drop(tokio::time::timeout(PATIENCE, ended).await);
         }
@@ -163,6 +169,17 @@ impl Recording {
     fn lines(&self, name: &str) -> Result<Lines, Exit> {
         let file = create(&self.folder, name)?;
         Ok(Lines::new(self.folder.join(name), file, self.loss.clone()))
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if !self.begun {
+            for part in PARTS {
+                // It was found missing before, so it is ours, or not there.
+                fs::remove_file(self.folder.join(part)).ok();
+            }
+        }
     }
 }
 

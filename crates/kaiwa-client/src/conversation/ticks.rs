@@ -97,7 +97,8 @@ impl<C: SoundCard> Driver<C> {
         let mut frame = [0.0; TICK];
         let played = self.playback.next(&mut frame, self.clock.position);
         self.clock.playing = played.sound;
-        if matches!(self.config.turn, Turn::Semantic { .. }) {
+        // Faster than time passes, what is heard was not said over what is played.
+        if pace == Pace::RealTime && matches!(self.config.turn, Turn::Semantic { .. }) {
             self.duck.apply(&mut frame);
         }
         self.card

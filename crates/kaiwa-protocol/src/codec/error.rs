@@ -56,7 +56,10 @@ impl ParseError {
             ),
             (false, path) => (
                 ParseErrorKind::InvalidValue,
-                format!("Invalid value for '{path}': {reason}."),
+                match is_secret(path) {
+                    true => format!("Invalid value for '{path}': {}.", without_value(&reason)),
+                    false => format!("Invalid value for '{path}': {reason}."),
+                },
             ),
         };
         let param = (!fault.path.is_empty()).then_some(fault.path);
@@ -116,6 +119,21 @@ impl ParseError {
     /// The `event_id` of the frame, if it could be read.
     pub fn event_id(&self) -> Option<&str> {
         self.event_id.as_deref()
+    }
+}
+
+/// Whether what is there opens somebody's server: it is not repeated in a message, which may be
+/// logged.
+fn is_secret(path: &str) -> bool {
+    let mut names = path.split(['.', '[']);
+    names.any(|name| matches!(name, "authorization" | "headers"))
+}
+
+/// What was expected; serde says what was found before that.
+fn without_value(reason: &str) -> String {
+    match reason.rsplit_once("expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => "it cannot be used".to_owned(),
     }
 }
 

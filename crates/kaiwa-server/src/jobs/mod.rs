@@ -62,7 +62,7 @@ pub(crate) struct Jobs {
     under_way: HashMap<JobId, Cancel>,
     /// Those of all sessions.
     all_under_way: JobCount,
-    /// Transcriptions and answers that are on their lanes, cancelled ones included.
+    /// Transcriptions, judgements and answers that are on their lanes, cancelled ones included.
     ordered: watch::Sender<Load>,
     frames: Option<mpsc::Sender<detector::Frame>>,
     frames_waiting: usize,
@@ -78,7 +78,7 @@ struct Load {
     samples: usize,
 }
 
-/// Counts a transcription or an answer until its lane is done with it.
+/// Counts a transcription, a judgement or an answer until its lane is done with it.
 struct Ordered {
     load: watch::Sender<Load>,
     samples: usize,
@@ -179,6 +179,7 @@ impl Jobs {
                 audio,
                 language,
                 prompt,
+                ..
             } => {
                 let job = self.job(id, self.senders.transcripts.clone());
                 let engine = Arc::clone(&self.engines.transcriber);

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     JobId, Millis, SessionOptions,
-    engine::{EngineCommand, EngineEvent},
+    engine::{EngineCommand, EngineEvent, Said},
 };
 
 /// The version of the lines' format. A journal of another one is not read.
@@ -140,8 +140,11 @@ pub enum Line {
 pub enum Work {
     /// Judge a frame for speech.
     Detect,
-    /// Transcribe a turn.
+    /// Transcribe what was said.
     Transcribe {
+        /// What was said.
+        #[serde(default)]
+        what: Said,
         /// Its length.
         audio_ms: u64,
     },
@@ -224,7 +227,8 @@ impl Work {
         };
         match command {
             EngineCommand::Detect { .. } => Self::Detect,
-            EngineCommand::Transcribe { audio, .. } => Self::Transcribe {
+            EngineCommand::Transcribe { what, audio, .. } => Self::Transcribe {
+                what: *what,
                 audio_ms: ms(audio.len()),
             },
             EngineCommand::JudgeTurn { audio } => Self::Judge {

@@ -1,4 +1,7 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hasher},
+};
 
 use kaiwa_protocol::{ClientEvent, Maybe, RawJson, Session as WireSession, Tool};
 
@@ -107,8 +110,11 @@ fn on_one_line(json: String) -> RawJson {
 
 /// What stands for the secrets of a session: as long as they are, and different for
 /// different ones, because a session looks at their length and at whether they change.
+///
+/// They are told apart by 64 bits of a hash with a fixed key: a session may name any number of
+/// long ones, and none is kept.
 #[derive(Default)]
-struct Masks(BTreeMap<String, String>);
+struct Masks(BTreeMap<u64, usize>);
 
 impl Masks {
     fn covered(&mut self, event: &ClientEvent) -> ClientEvent {
@@ -144,10 +150,11 @@ impl Masks {
     }
 
     fn of(&mut self, secret: &str) -> String {
-        let number = self.0.len();
-        let mask = self.0.entry(secret.to_owned());
-        let mask = mask.or_insert_with(|| format!("{number:*>width$}", width = secret.len()));
-        mask.clone()
+        let mut hasher = DefaultHasher::new();
+        hasher.write(secret.as_bytes());
+        let next = self.0.len();
+        let number = *self.0.entry(hasher.finish()).or_insert(next);
+        format!("{number:*>width$}", width = secret.len())
     }
 }
 

@@ -252,6 +252,18 @@ impl Response {
         self.makes(item_id) || finished.any(|id| id == item_id)
     }
 
+    /// The message that was spoken last.
+    pub(crate) fn voiced_item(&self) -> Option<&str> {
+        let made = |part: &Part| matches!(part, Part::Message(_));
+        let making = self.parts.iter().find(|part| made(part)).map(Part::item_id);
+        making.or_else(|| {
+            let mut messages = self.output.iter().rev();
+            messages
+                .find(|item| matches!(item, Item::Message(_)))
+                .and_then(Item::id)
+        })
+    }
+
     /// The message with this id, if it is being made.
     pub(crate) fn message_mut(&mut self, item_id: &str) -> Option<&mut MessagePart> {
         self.parts.iter_mut().find_map(|part| match part {

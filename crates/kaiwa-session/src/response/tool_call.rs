@@ -74,20 +74,9 @@ impl ToolCallPart {
         if !self.announced {
             self.announce(frame);
         }
-        if self.sent < self.arguments.len() {
-            frame.outbox.send(ResponseMcpCallArgumentsDelta {
-                response_id: frame.response_id.to_owned(),
-                item_id: self.item_id.clone(),
-                output_index: self.output_index,
-                delta: self.arguments[self.sent..].to_owned(),
-                // Nothing is hidden by it; one client drops the event without the key.
-                obfuscation: String::new().into(),
-                ..ResponseMcpCallArgumentsDelta::default()
-            });
-            self.sent = self.arguments.len();
-        }
+        self.send_new_arguments(frame);
         if self.complete && matches!(self.progress, Progress::Waiting) {
-            self.send_arguments(frame);
+            self.end_arguments(frame);
             let command = EngineCommand::CallTool {
                 server: self.remote.server.clone(),
                 name: self.remote.name.clone(),
@@ -164,7 +153,10 @@ impl ToolCallPart {
             self.announce(frame);
         }
         match self.progress {
-            Progress::Waiting => self.send_arguments(frame),
+            Progress::Waiting => {
+                self.send_new_arguments(frame);
+                self.end_arguments(frame);
+            }
             Progress::Running(job) => frame.outbox.cancel(job),
             Progress::Returned(_) => {}
         }
@@ -177,7 +169,22 @@ impl ToolCallPart {
         frame.add(self.output_index, item, &self.item_id);
     }
 
-    fn send_arguments(&self, frame: &mut Frame<'_>) {
+    fn send_new_arguments(&mut self, frame: &mut Frame<'_>) {
+        if self.sent < self.arguments.len() {
+            frame.outbox.send(ResponseMcpCallArgumentsDelta {
+                response_id: frame.response_id.to_owned(),
+                item_id: self.item_id.clone(),
+                output_index: self.output_index,
+                delta: self.arguments[self.sent..].to_owned(),
+                // Nothing is hidden by it; one client drops the event without the key.
+                obfuscation: String::new().into(),
+                ..ResponseMcpCallArgumentsDelta::default()
+            });
+            self.sent = self.arguments.len();
+        }
+    }
+
+    fn end_arguments(&self, frame: &mut Frame<'_>) {
         frame.outbox.send(ResponseMcpCallArgumentsDone {
             response_id: frame.response_id.to_owned(),
             item_id: self.item_id.clone(),

@@ -54,11 +54,12 @@ pub struct AheadCounts {
     pub partials: u64,
     /// Turns that were transcribed ahead of their end.
     pub transcripts: u64,
-    /// Of these, turns that went on: the transcript was dropped.
+    /// Of these, transcripts that were dropped: the turn went on, or its audio was taken away.
     pub transcripts_dropped: u64,
     /// Responses that were begun ahead of the end of their turn.
     pub responses: u64,
-    /// Of these, responses that were dropped.
+    /// Of these, responses that were dropped: for the same reasons, for an event of the client
+    /// that changed what they were made from, or because the turn neither ended nor went on.
     pub responses_dropped: u64,
 }
 

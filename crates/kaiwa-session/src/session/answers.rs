@@ -80,13 +80,13 @@ impl Session {
     /// The listener has stopped playing this item.
     pub(super) fn fall_silent(&mut self, item_id: &str) {
         match self.active_index().map(|index| &mut self.responses[index]) {
-            Some(active) if !active.has_made(item_id) => {}
-            active => {
-                active
-                    .into_iter()
-                    .for_each(|active| active.is_silenced = true);
+            Some(active) if active.has_made(item_id) => {
+                active.is_silenced = true;
                 self.voiced_until = 0;
             }
+            None if self.voiced_item.as_deref() == Some(item_id) => self.voiced_until = 0,
+            // It was silent before: another is played now.
+            _ => {}
         }
     }
 
@@ -175,6 +175,8 @@ impl Session {
         if let Some(end) = voiced.filter(|_| response.settings.in_conversation) {
             if !response.is_silenced {
                 self.voiced_until = end;
+                let item = response.voiced_item().map(str::to_owned);
+                self.voiced_item = item.or_else(|| self.voiced_item.take());
             }
             self.heard_voice
                 .get_or_insert_with(|| response.settings.wire_voice().clone());

@@ -81,13 +81,10 @@ impl Session {
     /// Forgets what the detector knows: the audio was taken away, or detection switched.
     pub(super) fn restart_detection(&mut self) {
         self.drop_ahead();
+        self.end_partial();
+        self.end_doubt();
         if let Some(detection) = self.detection.take() {
             self.outbox.cancel(detection.job);
-            let weighed = detection.doubt.as_ref().and_then(Doubt::asked);
-            let partial = detection.turn.and_then(|turn| turn.partial.job());
-            for job in detection.verdict.into_iter().chain(weighed).chain(partial) {
-                self.outbox.cancel(job);
-            }
         }
     }
 

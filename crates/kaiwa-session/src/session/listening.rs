@@ -16,7 +16,7 @@ use crate::{
     Millis,
     config::Purpose,
     conversation::{Entry, Hearing, Place, Spoken, audio_message},
-    engine::{EngineCommand, EngineEvent, JobId},
+    engine::{EngineCommand, EngineEvent, JobId, Said},
     input_buffer::{SAMPLES_PER_MS, UserAudio},
     outbox::JobOwner,
     refusal,
@@ -203,7 +203,13 @@ impl Session {
                 _ => format!("{prompt} {keywords}"),
             }
         });
+        let what = match owner {
+            JobOwner::Doubt => Said::Sound,
+            JobOwner::Partial => Said::Part,
+            _ => Said::Turn,
+        };
         let command = EngineCommand::Transcribe {
+            what,
             audio: samples,
             language,
             prompt,

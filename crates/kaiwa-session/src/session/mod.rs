@@ -71,6 +71,8 @@ pub struct Session {
     expires_at: Millis,
     /// When the listener will have heard the answers so far, if nothing stops them.
     voiced_until: Millis,
+    /// The item that is played up to then.
+    voiced_item: Option<String>,
     /// When the model is to speak up by itself.
     idle_at: Option<Millis>,
     closed: bool,
@@ -123,6 +125,7 @@ impl Session {
             scale: Scale::default(),
             expires_at: options.max_session_ms,
             voiced_until: 0,
+            voiced_item: None,
             idle_at: None,
             closed: false,
             config,

@@ -42,11 +42,6 @@ impl Partial {
             next: start + EVERY_MS * SAMPLES_PER_MS,
         }
     }
-
-    /// The job that is asked for the words.
-    pub(super) fn job(&self) -> Option<JobId> {
-        self.job
-    }
 }
 
 impl Session {

@@ -147,7 +147,10 @@ impl Session {
                 let kept = self.conversation.created_bytes();
                 let most = MAX_SHOWN_BYTES.min(self.options.max_created_bytes.saturating_sub(kept));
                 if bytes <= most {
-                    self.conversation.count_created(&item_id, bytes);
+                    // The id may be another item's now, which has bytes of its own.
+                    if self.listing_entry(&item_id).is_some() {
+                        self.conversation.count_created(&item_id, bytes);
+                    }
                     return self.complete_listing(job, &label, &item_id, item);
                 }
                 let message =
@@ -199,8 +202,7 @@ impl Session {
 
     /// The item of a listing is whole, unless it was deleted; its id may be another item's now.
     fn end_listing(&mut self, item_id: &str, item: Option<Item>) {
-        let entry = self.conversation.entry_mut(item_id);
-        let Some(entry) = entry.filter(|entry| matches!(entry.item, Item::McpListTools(_))) else {
+        let Some(entry) = self.listing_entry(item_id) else {
             return;
         };
         if let Some(item) = item {
@@ -209,6 +211,11 @@ impl Session {
         if let Some(done) = self.conversation.done(item_id) {
             self.outbox.send(done);
         }
+    }
+
+    fn listing_entry(&mut self, item_id: &str) -> Option<&mut Entry> {
+        let entry = self.conversation.entry_mut(item_id);
+        entry.filter(|entry| matches!(entry.item, Item::McpListTools(_)))
     }
 
     /// Servers whose tools a response is to wait for: those it names itself, and the one it

@@ -74,6 +74,26 @@ fn a_sound_of_agreement_leaves_the_answer_alone() {
 }
 
 #[test]
+fn a_late_truncation_of_an_earlier_answer_does_not_silence_this_one() {
+    let mut harness = telling();
+    let first = harness.last("response.output_item.done")["item"]["id"].clone();
+    let story = "And another ship that sailed to the end of all seas and did not come back.";
+    harness.answers.push_back(answer(&[story]));
+    harness.say("and then?");
+    let truncate = |item: &serde_json::Value| {
+        json!({"type": "conversation.item.truncate", "item_id": item,
+        "content_index": 0, "audio_end_ms": 700})
+    };
+    harness.client(truncate(&first));
+    harness.transcripts.push_back(Ok("Yeah."));
+    assert_eq!(yielded_after(&mut harness, 256), None);
+    // Without its voice, there is nothing to leave alone.
+    let second = harness.last("response.output_item.done")["item"]["id"].clone();
+    harness.client(truncate(&second));
+    assert!(yielded_after(&mut harness, 256).is_some());
+}
+
+#[test]
 fn a_cough_leaves_the_answer_alone() {
     let mut harness = telling();
     assert_eq!(yielded_after(&mut harness, 224), None);

@@ -306,6 +306,7 @@ fn the_transcriber_is_told_language_and_words() {
             audio,
             language,
             prompt,
+            ..
         } => {
             assert_eq!(audio.len(), 320 * 16);
             assert_eq!(language.as_deref(), Some("de"));

@@ -309,6 +309,14 @@ fn an_approved_call_that_a_limit_forbids_is_told_as_failed() {
         "The call was not made."
     );
     assert!(harness.sent("response.mcp_call.in_progress").is_empty());
+    // Its arguments are told in pieces first, as of each call.
+    let pieces = harness.sent("response.mcp_call_arguments.delta");
+    let pieces: String = pieces.iter().filter_map(|e| e["delta"].as_str()).collect();
+    assert_eq!(pieces, "{}");
+    assert_eq!(
+        harness.last("response.mcp_call_arguments.done")["arguments"],
+        pieces
+    );
 }
 
 #[test]

@@ -1,17 +1,16 @@
 //! What a handful of measurements says about all that could be made.
 //!
-//! Intervals are of 95 % and the same on each run: percentiles by bootstrap with a fixed seed,
-//! proportions by Wilson's score.
+//! Intervals are of 95 %: of percentiles by the ranks between which the true one lies with that
+//! probability, whatever the distribution (the binomial order-statistic interval); of proportions
+//! by Wilson's score.
 
 use serde::Serialize;
 
-/// Bootstrap resamples. More change no digit that is shown.
-const RESAMPLES: usize = 2000;
-
-const SEED: u64 = 0x6b61_6977_6100_0001;
-
 /// Two-sided 95 % of the normal distribution, in standard deviations.
 const Z: f64 = 1.96;
+
+/// What may lie beyond each bound of an interval.
+const TAIL: f64 = 0.025;
 
 /// A distribution in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -20,12 +19,22 @@ pub(crate) struct Distribution {
     pub(crate) mean: u64,
     pub(crate) p50: u64,
     /// Where the true median lies with 95 % confidence: lowest and highest.
-    pub(crate) p50_interval: [u64; 2],
+    pub(crate) p50_interval: Interval,
     pub(crate) p90: u64,
-    pub(crate) p90_interval: [u64; 2],
+    pub(crate) p90_interval: Interval,
     pub(crate) p95: u64,
-    pub(crate) p95_interval: [u64; 2],
+    pub(crate) p95_interval: Interval,
     pub(crate) max: u64,
+}
+
+/// Bounds; `None` where too little was measured to have one.
+pub(crate) type Interval = [Option<u64>; 2];
+
+/// An interval for people: "[603, 825]", or "[930, ?]" without an upper bound.
+pub(crate) fn within(interval: Interval) -> String {
+    let [low, high] =
+        interval.map(|bound| bound.map_or_else(|| "?".to_owned(), |ms| ms.to_string()));
+    format!("[{low}, {high}]")
 }
 
 impl Distribution {
@@ -35,7 +44,8 @@ impl Distribution {
         sorted.sort_unstable();
         let count = sorted.len();
         let [p50, p90, p95, max] = [50, 90, 95, 100].map(|percent| rank(&sorted, percent));
-        let [p50_interval, p90_interval, p95_interval] = intervals(&sorted);
+        let [p50_interval, p90_interval, p95_interval] =
+            [50, 90, 95].map(|percent| interval(&sorted, percent));
         Some(Self {
             count,
             mean: sorted.iter().sum::<u64>().checked_div(count as u64)?,
@@ -51,7 +61,7 @@ impl Distribution {
 
     /// One line for people, without a unit.
     pub(crate) fn line(&self) -> String {
-        let with = |value: u64, [low, high]: [u64; 2]| format!("{value:>5} [{low}, {high}]");
+        let with = |value: u64, bounds: Interval| format!("{value:>5} {}", within(bounds));
         format!(
             "p50 {:<20} p90 {:<20} p95 {:<20} max {:>5}",
             with(self.p50, self.p50_interval),
@@ -142,27 +152,26 @@ fn rank(sorted: &[u64], percent: usize) -> Option<u64> {
     sorted.get(index).copied()
 }
 
-/// The intervals of p50, p90 and p95.
-fn intervals(sorted: &[u64]) -> [[u64; 2]; 3] {
-    let mut draw = Draw::new(SEED);
-    let mut found = [const { Vec::new() }; 3];
-    if !sorted.is_empty() {
-        for _ in 0..RESAMPLES {
-            let mut again: Vec<u64> = (0..sorted.len())
-                .map(|_| sorted[draw.below(sorted.len())])
-                .collect();
-            again.sort_unstable();
-            for (found, percent) in found.iter_mut().zip([50, 90, 95]) {
-                found.extend(rank(&again, percent));
-            }
+/// Between which measured values the true percentile lies with 95 % confidence: of `n`
+/// measurements, the number below it is binomial.
+fn interval(sorted: &[u64], percent: usize) -> Interval {
+    let (n, share) = (sorted.len(), percent as f64 / 100.0);
+    // How probable it is that at most so many of them lie below; of many, each term alone is
+    // too small for an f64.
+    let mut logarithm = n as f64 * (1.0 - share).ln();
+    let mut at_most = logarithm.exp();
+    let (mut low, mut high) = (None, None);
+    for (below, value) in sorted.iter().enumerate() {
+        if at_most <= TAIL {
+            low = Some(*value);
         }
+        if high.is_none() && at_most >= 1.0 - TAIL {
+            high = Some(*value);
+        }
+        logarithm += ((n - below) as f64 / (below + 1) as f64 * share / (1.0 - share)).ln();
+        at_most += logarithm.exp();
     }
-    found.map(|mut found| {
-        found.sort_unstable();
-        let at = |index: usize| found.get(index).copied().unwrap_or_default();
-        // 2.5 % lie below the first and above the last.
-        [at(RESAMPLES / 40), at(RESAMPLES - 1 - RESAMPLES / 40)]
-    })
+    [low, high]
 }
 
 #[cfg(test)]
@@ -175,29 +184,30 @@ mod tests {
         assert_eq!((all.p50, all.p90, all.p95, all.max), (10, 18, 19, 20));
         assert_eq!((all.count, all.mean), (20, 10));
         let one = Distribution::of([7]).unwrap();
-        assert_eq!((one.p50, one.max, one.p95_interval), (7, 7, [7, 7]));
+        assert_eq!((one.p50, one.max, one.p95_interval), (7, 7, [None, None]));
         assert_eq!(Distribution::of([]), None);
     }
 
     #[test]
-    fn intervals_hold_the_percentile_narrow_with_more_and_stay_the_same() {
-        let of =
-            |count: u64| Distribution::of((0..count).map(|value| 1000 * value / count)).unwrap();
-        let (few, many) = (of(20), of(2000));
-        assert_eq!(few, of(20));
-        for all in [few, many] {
-            for (value, [low, high]) in [
-                (all.p50, all.p50_interval),
-                (all.p90, all.p90_interval),
-                (all.p95, all.p95_interval),
-            ] {
-                assert!((low..=high).contains(&value), "{all:?}");
-            }
-        }
-        let width = |all: Distribution| all.p50_interval[1] - all.p50_interval[0];
-        assert!(width(many) * 5 < width(few), "{few:?} {many:?}");
-        // The median of n values even in 0..1000 has a standard deviation of 500 / sqrt(n).
-        assert!((30..60).contains(&width(many)), "{many:?}");
+    fn intervals_are_the_ranks_of_the_tables() {
+        // Conover, Practical Nonparametric Statistics: of 20 values, the median lies between the
+        // 6th and the 15th with 95.9 %.
+        let of = |count: u64| Distribution::of(1..=count).unwrap();
+        assert_eq!(of(20).p50_interval, [Some(6), Some(15)]);
+        assert_eq!(of(5).p50_interval, [None, None]);
+        assert_eq!(of(6).p50_interval, [Some(1), Some(6)]);
+        // All 72 lie below the 95th percentile in 2.49 % of cases, and all 71 in 2.62 %.
+        assert_eq!(of(71).p95_interval[1], None);
+        assert_eq!(of(72).p95_interval[1], Some(72));
+        let [low, high] = of(2_000).p50_interval.map(Option::unwrap);
+        // The median of n values has a standard deviation of half the root of n in ranks.
+        assert!((85..92).contains(&(high - low)), "{low} {high}");
+    }
+
+    #[test]
+    fn an_interval_without_a_bound_says_so() {
+        assert_eq!(within([Some(603), Some(825)]), "[603, 825]");
+        assert_eq!(within([Some(930), None]), "[930, ?]");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kaiwa_server::{
-    EngineEvent, JobId,
+    EngineEvent, JobId, Said,
     journal::{Line, Work},
 };
 use serde::{Deserialize, Serialize};
@@ -119,7 +119,14 @@ impl Reader {
                 }
                 return;
             }
-            Work::Transcribe { audio_ms } => ("transcribe", format!("{audio_ms} ms of speech")),
+            Work::Transcribe { what, audio_ms } => {
+                let what = match what {
+                    Said::Turn => "speech",
+                    Said::Part => "a turn that goes on",
+                    Said::Sound => "a sound that may be nothing",
+                };
+                ("transcribe", format!("{audio_ms} ms of {what}"))
+            }
             Work::Judge { audio_ms } => ("judge", format!("is the turn over? {audio_ms} ms")),
             Work::Prime { messages, chars } => ("prime", prompt(*messages, *chars)),
             Work::Generate {

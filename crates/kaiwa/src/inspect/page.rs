@@ -12,7 +12,7 @@ const CSS: &str = include_str!("page.css");
 const LANES: &str = include_str!("lanes.js");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Most bytes of sound that are put into the page: seven minutes.
+/// Most bytes of sound that are put into the page: three and a half minutes of two sides.
 const MOST: usize = 20 << 20;
 
 /// Where the page has its sound from.

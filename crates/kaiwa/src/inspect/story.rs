@@ -264,7 +264,7 @@ impl Told {
     }
 
     /// Ends each spoken turn with its last frame of speech, where that is known. The client
-    /// knows only where the server ends it, and not how long it waited before.
+    /// knows only its last audible sample, and what was audible need not be speech.
     fn end_speech(&mut self, voice: &[(f64, f32)], shift: f64) {
         let frames = voice.iter().filter(|(_, p)| *p >= SPEECH);
         let ends: Vec<_> = frames.map(|(at, _)| at + shift + FRAME_MS).collect();

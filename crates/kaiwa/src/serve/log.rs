@@ -141,9 +141,14 @@ fn mask(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(mask),
         Value::Object(members) => {
             if members.get("type").is_some_and(|kind| kind == "mcp") {
-                let headers = members.get_mut("headers").and_then(Value::as_object_mut);
-                for secret in headers.into_iter().flat_map(serde_json::Map::values_mut) {
-                    *secret = MASK.into();
+                match members.get_mut("headers") {
+                    Some(Value::Object(headers)) => {
+                        headers
+                            .values_mut()
+                            .for_each(|secret| *secret = MASK.into());
+                    }
+                    Some(misshapen) => *misshapen = MASK.into(),
+                    None => {}
                 }
                 if let Some(secret) = members.get_mut("authorization") {
                     *secret = MASK.into();
@@ -202,15 +207,18 @@ mod tests {
         let mut observe = Log::create(path.clone()).unwrap().observer();
         let tool = json!({"type": "mcp", "server_label": "a", "authorization": "secret-1",
             "headers": {"X-Key": "secret-2"}});
+        let mut misshapen = tool.clone();
+        misshapen["headers"] = "Bearer secret-3".into();
         for event in [
+            json!({"type": "session.update", "session": {"tools": [misshapen]}}),
             json!({"type": "session.update", "session": {"tools": [tool]}}),
             json!({"type": "response.create", "response": {"tools": [tool]}}),
         ] {
             observe(Direction::FromClient, &event.to_string());
         }
         let log = fs::read_to_string(path).unwrap();
-        assert_eq!(log.matches("\"server_label\":\"a\"").count(), 2, "{log}");
-        assert_eq!(log.matches("\"***\"").count(), 4, "{log}");
+        assert_eq!(log.matches("\"server_label\":\"a\"").count(), 3, "{log}");
+        assert_eq!(log.matches("\"***\"").count(), 6, "{log}");
         assert!(!log.contains("secret"), "{log}");
     }
 

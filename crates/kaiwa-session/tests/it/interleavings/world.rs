@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kaiwa_session::{EngineCommand, JobId, Output, Word};
+use kaiwa_session::{EngineCommand, JobId, Output, Said, Word};
 use serde_json::Value;
 
 use super::schema::Schemas;
@@ -56,6 +56,8 @@ pub(super) struct World {
     /// Transcripts that are complete: item and index.
     heard: BTreeSet<(String, u64)>,
     dones: usize,
+    /// Sounds whose words were asked for, since they may be nothing.
+    pub(super) doubts: u64,
     limits_told: usize,
 }
 
@@ -187,9 +189,12 @@ impl World {
         pick(&self.calls, number)
     }
 
-    fn kind_of(&self, command: EngineCommand) -> JobKind {
+    fn kind_of(&mut self, command: EngineCommand) -> JobKind {
         match command {
-            EngineCommand::Transcribe { .. } => JobKind::Transcribe,
+            EngineCommand::Transcribe { what, .. } => {
+                self.doubts += u64::from(what == Said::Sound);
+                JobKind::Transcribe
+            }
             EngineCommand::Generate(_) | EngineCommand::Prime(_) => {
                 assert!(!self.transcribes, "there is nothing to answer");
                 JobKind::Generate

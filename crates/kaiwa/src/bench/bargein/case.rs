@@ -35,6 +35,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(40);
 /// How long after a sound the assistant may still be stopped by it.
 const AFTERMATH: Duration = Duration::from_millis(1500);
 
+/// Sound that whoever yields has heard: an answer that ends later by itself did not yield. All
+/// who yield here do in half of it.
+const REACTION_MS: usize = 1_000;
+
 const ENGINE_RATE_HZ: u32 = 16_000;
 
 /// The end of what was heard in which a word may be cut: 150 ms.
@@ -52,7 +56,8 @@ pub(super) struct Stage {
 pub(super) struct Case {
     pub(super) sound: String,
     pub(super) meaning: Meaning,
-    /// The answer was over, or never heard, before the sound could stop it: says nothing.
+    /// The answer was never heard, or over before the sound could have stopped it
+    /// ([`REACTION_MS`]): says nothing.
     pub(super) void: bool,
     /// The assistant was stopped.
     pub(super) stopped: bool,
@@ -64,6 +69,8 @@ pub(super) struct Case {
     /// What the client says was heard of the answer, less what the sound card played of it.
     pub(super) truncation_error_ms: Option<f64>,
     pub(super) words: Option<Words>,
+    /// What the server or the client said went wrong, if anything.
+    pub(super) fault: Option<String>,
     #[serde(skip)]
     heard: Option<Vec<f32>>,
 }
@@ -99,7 +106,10 @@ struct Seen {
     server_at_ms: Option<u64>,
     /// When the answer was stopped, and what was heard of it in ms.
     heard: Option<(u64, u64)>,
-    finished: bool,
+    /// When it ended by itself.
+    finished_at_ms: Option<u64>,
+    /// The first thing that went wrong.
+    fault: Option<String>,
 }
 
 impl Stage {
@@ -206,7 +216,16 @@ impl Seen {
                 self.heard.get_or_insert((moment.at_ms, ms));
             }
             Event::AssistantSpeechStopped { item, .. } if is_it(&item, &self.item) => {
-                self.finished = self.heard.is_none();
+                self.finished_at_ms.get_or_insert(moment.at_ms);
+            }
+            Event::Error { message, .. } => {
+                self.fault.get_or_insert(message);
+            }
+            Event::ResponseDone { status, reason, .. } if status == "failed" => {
+                self.fault.get_or_insert_with(|| reason.unwrap_or(status));
+            }
+            Event::Ended { reason } if reason.is_error() => {
+                self.fault.get_or_insert_with(|| reason.to_string());
             }
             _ => {}
         }
@@ -224,10 +243,14 @@ impl Case {
         let stop = seen
             .heard
             .and_then(|(at_ms, ms)| Some((channels.heard(at_ms as usize * 24)?, ms)));
+        let too_early = |onset: usize| (onset + REACTION_MS * 24) as u64 / 24;
+        let finished = seen.finished_at_ms.filter(|_| seen.heard.is_none());
+        let void = onset.is_none_or(|onset| finished.is_some_and(|ms| ms < too_early(onset)));
         Self {
             sound: sound.name.clone(),
             meaning: sound.meaning,
-            void: onset.is_none() || seen.finished,
+            void,
+            fault: seen.fault,
             stopped: stop.is_some(),
             server_ms: seen.server_at_ms.and_then(|ms| after(ms as f64 * 24.0)),
             silent_ms: stop.as_ref().and_then(|(heard, _)| after(heard.end as f64)),
@@ -266,7 +289,11 @@ impl Case {
         let silent = self
             .silent_ms
             .map_or_else(String::new, |ms| format!(", silent after {ms:.0} ms"));
-        format!("{}: {what}{silent}", self.sound)
+        let fault = self
+            .fault
+            .as_ref()
+            .map_or_else(String::new, |fault| format!(" ({fault})"));
+        format!("{}: {what}{silent}{fault}", self.sound)
     }
 }
 

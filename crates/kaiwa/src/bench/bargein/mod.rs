@@ -91,8 +91,19 @@ pub(crate) async fn run(arguments: BargeinArgs) -> Result<(), Exit> {
         Ok(cases)
     })
     .await?;
+    let nothing = cases.iter().all(|case| case.void).then(|| {
+        let why = cases.iter().find_map(|case| case.fault.clone());
+        why.unwrap_or_else(|| "no answer was long enough to be interrupted".to_owned())
+    });
     let summary = Summary::new(&arguments, machine, cases);
-    report::publish(&summary, &arguments.report)
+    report::publish(&summary, &arguments.report)?;
+    match nothing {
+        Some(why) => Err(Exit::new(
+            Code::Failure,
+            format!("nothing was measured: {why}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 async fn play(stage: &Stage, sounds: Vec<Sound>) -> Result<Vec<Case>, Exit> {

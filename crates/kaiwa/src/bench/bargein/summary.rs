@@ -120,10 +120,12 @@ impl Report for Summary {
                 line(format_args!("{name:<18} {} ms", distribution.line()))?;
             }
         }
-        line(format_args!(
-            "greatest truncation error {:.2} ms",
-            self.truncation_error_max_ms
-        ))?;
+        if self.truncation_error_ms.is_some() {
+            line(format_args!(
+                "greatest truncation error {:.2} ms",
+                self.truncation_error_max_ms
+            ))?;
+        }
         for (name, proportion) in [
             ("words kept exactly", self.words.exact),
             ("  but at the cut", self.words.exact_but_at_the_cut),
@@ -174,25 +176,23 @@ impl Summary {
                 ));
             }
         }
-        headlines.push(Headline::at_most(
-            "greatest truncation error",
-            self.truncation_error_max_ms,
-            10.0,
-            "ms",
-            "what the server is told, against what the card played",
-        ));
+        let truncation = "greatest truncation error";
+        headlines.push(match self.truncation_error_ms {
+            None => Headline::unmeasured(truncation),
+            Some(_) => Headline::at_most(
+                truncation,
+                self.truncation_error_max_ms,
+                10.0,
+                "ms",
+                "what the server is told, against what the card played",
+            ),
+        });
         for (name, proportion, bound) in [
             ("words kept exactly", self.words.exact, 98.0),
             ("yield", self.yielded, 95.0),
             ("selectivity", self.selectivity, 90.0),
         ] {
-            headlines.push(Headline::at_least(
-                name,
-                100.0 * proportion.rate,
-                bound,
-                "%",
-                proportion.line(),
-            ));
+            headlines.push(Headline::share_of_at_least(name, proportion, bound));
         }
         headlines
     }

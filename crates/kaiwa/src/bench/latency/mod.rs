@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use self::{
     summary::Summary,
-    utterance::{Asker, Turn, Utterance},
+    utterance::{Asker, Turn, Unanswered, Utterance},
 };
 use super::{
     machine::{self, Machine},
@@ -70,20 +70,31 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
     };
 
     // The first turn of a process reads the models' pages from disk.
-    let cold = asker.ask(first).await?;
+    let cold = asker.ask(first).await?.ok();
     let asked = chosen.len();
     let (turns, unanswered) = play(&asker, chosen, arguments.sessions).await?;
+    let nothing = turns.is_empty().then(|| {
+        let why = unanswered.iter().find_map(|turn| turn.why.clone());
+        why.unwrap_or_else(|| "the server gave no reason".to_owned())
+    });
     let summary = Summary::new(&arguments, machine, asked, cold, turns, unanswered);
-    report::publish(&summary, &arguments.report)
+    report::publish(&summary, &arguments.report)?;
+    match nothing {
+        Some(why) => Err(Exit::new(
+            Code::Failure,
+            format!("no utterance was answered: {why}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Plays all utterances in as many lanes as there are sessions at once, and gives the turns
-/// in the utterances' order, with the names of those nobody answered.
+/// in the utterances' order, and those nobody answered.
 async fn play(
     asker: &Asker,
     chosen: Vec<Utterance>,
     sessions: NonZeroUsize,
-) -> Result<(Vec<Turn>, Vec<String>), Exit> {
+) -> Result<(Vec<Turn>, Vec<Unanswered>), Exit> {
     let mut lanes = JoinSet::new();
     let mut waiting = vec![Vec::new(); sessions.get()];
     for (index, utterance) in chosen.into_iter().enumerate() {
@@ -96,10 +107,14 @@ async fn play(
             let mut turns = Vec::new();
             for (index, utterance) in lane {
                 let turn = asker.ask(&utterance).await?;
-                if let Some(turn) = &turn {
-                    note(format_args!("{}: {} ms", turn.file, turn.steps.total_ms));
+                match &turn {
+                    Ok(turn) => note(format_args!("{}: {} ms", turn.file, turn.steps.total_ms)),
+                    Err(Unanswered { file, why, .. }) => {
+                        let why = why.as_deref().unwrap_or("for no known reason");
+                        note(format_args!("{file}: no answer: {why}"));
+                    }
                 }
-                turns.push((index, turn.ok_or_else(|| utterance.file())));
+                turns.push((index, turn));
             }
             Ok::<_, Exit>(turns)
         });
@@ -113,7 +128,7 @@ async fn play(
     for (_, turn) in all {
         match turn {
             Ok(turn) => turns.push(turn),
-            Err(file) => unanswered.push(file),
+            Err(turn) => unanswered.push(turn),
         }
     }
     Ok((turns, unanswered))

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::utterance::Turn;
+use super::utterance::{Turn, Unanswered};
 use crate::{
     bench::{
         machine::Machine,
@@ -10,7 +10,7 @@ use crate::{
             Headline, Page, Report, Section, plot,
             plot::{Axis, Bars, Chart},
         },
-        statistics::{Distribution, Proportion},
+        statistics::{Distribution, Proportion, within},
     },
     breakdown::Breakdown,
     cli::{self, LatencyArgs},
@@ -32,9 +32,9 @@ pub(super) struct Summary {
     sessions: usize,
     utterances: usize,
     answered: usize,
-    /// Of the answered.
+    /// Of all utterances, answered or not.
     false_cutoffs: Proportion,
-    unanswered: Vec<String>,
+    unanswered: Vec<Unanswered>,
     /// Voice to voice in the first turn of the process.
     cold_ms: Option<u64>,
     /// Of the turns that were not cut off, as are all below.
@@ -76,7 +76,7 @@ impl Summary {
         utterances: usize,
         cold: Option<Turn>,
         turns: Vec<Turn>,
-        unanswered: Vec<String>,
+        unanswered: Vec<Unanswered>,
     ) -> Self {
         let of = |pick: fn(&Turn) -> u64| {
             Distribution::of(turns.iter().filter(|turn| !turn.cut_off).map(pick))
@@ -89,8 +89,9 @@ impl Summary {
             utterances,
             answered: turns.len(),
             false_cutoffs: Proportion::new(
-                turns.iter().filter(|turn| turn.cut_off).count(),
-                turns.len(),
+                turns.iter().filter(|turn| turn.cut_off).count()
+                    + unanswered.iter().filter(|turn| turn.cut_off).count(),
+                turns.len() + unanswered.len(),
             ),
             unanswered,
             cold_ms: cold.map(|turn| turn.steps.total_ms),
@@ -170,7 +171,8 @@ impl Report for Summary {
             lead: format!(
                 "From the last sample of speech to the first sample of the answer over -50 dBFS: \
                  {} utterances at the pace of speech over the real protocol, {} at once. \
-                 Intervals are of 95 %. Turns that were cut off are counted, not timed.",
+                 Intervals are of 95 %; ? is a bound that so few turns do not have. Turns that were \
+                 cut off are counted, not timed.",
                 self.utterances, self.sessions
             ),
             headlines: self.headlines(),
@@ -183,7 +185,6 @@ impl Report for Summary {
 impl Summary {
     fn headlines(&self) -> Vec<Headline> {
         let mut headlines = Vec::new();
-        let within = |[low, high]: [u64; 2]| format!("{low} to {high} ms");
         if let Some(total) = self.total_ms {
             let [p50, p95] = if self.by_silence {
                 [SILENCE_MS + 120.0, f64::INFINITY]
@@ -196,27 +197,23 @@ impl Summary {
             ] {
                 let name = format!("voice to voice {name}");
                 headlines.push(if bound.is_finite() {
-                    Headline::at_most(name, value as f64, bound, "ms", within(interval))
+                    Headline::at_most(name, value as f64, bound, "ms", within(interval) + " ms")
                 } else {
-                    Headline::new(name, format!("{value} ms"), within(interval))
+                    Headline::new(name, format!("{value} ms"), within(interval) + " ms")
                 });
             }
         }
-        let cutoffs = self.false_cutoffs;
-        headlines.push(Headline::at_most(
-            "false cutoffs",
-            100.0 * cutoffs.rate,
-            5.0,
-            "%",
-            cutoffs.line(),
-        ));
+        headlines.push(match self.answered {
+            0 => Headline::unmeasured("false cutoffs"),
+            _ => Headline::share_of_at_most("false cutoffs", self.false_cutoffs, 5.0),
+        });
         if let Some(decided) = self.decided_to_audio_ms {
             headlines.push(Headline::at_most(
                 "decided turn to first sound p50",
                 decided.p50 as f64,
                 100.0,
                 "ms",
-                within(decided.p50_interval),
+                within(decided.p50_interval) + " ms",
             ));
         }
         if let Some(Playback { seconds, underruns }) = self.playback {
@@ -313,7 +310,7 @@ impl Summary {
         rows.extend(
             self.unanswered
                 .iter()
-                .map(|file| vec![file.clone(), "no answer".to_owned()]),
+                .map(|turn| vec![turn.file.clone(), "no answer".to_owned()]),
         );
         Section::table(
             "Every turn",

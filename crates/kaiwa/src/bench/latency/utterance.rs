@@ -36,11 +36,20 @@ impl Utterance {
     }
 }
 
+/// An utterance that was not answered.
+#[derive(Debug, Serialize)]
+pub(super) struct Unanswered {
+    pub(super) file: String,
+    pub(super) cut_off: bool,
+    /// What the server or the client said about it, if anything.
+    pub(super) why: Option<String>,
+}
+
 /// An utterance that was answered.
 #[derive(Debug, Serialize)]
 pub(super) struct Turn {
     pub(super) file: String,
-    /// The turn was taken to be over before its speech was.
+    /// The turn was taken to be over before its speech was, at least once.
     pub(super) cut_off: bool,
     #[serde(flatten)]
     pub(super) steps: Breakdown,
@@ -71,14 +80,21 @@ pub(super) struct Asker {
 /// What the client saw of one conversation.
 #[derive(Default)]
 struct Seen {
+    /// When turns were taken to be over.
+    stopped_ms: Vec<u64>,
+    /// The first thing that went wrong.
+    fault: Option<String>,
     latency: Option<TurnLatency>,
     underruns: u32,
     played_ms: u64,
 }
 
 impl Asker {
-    /// Plays an utterance to a session of its own; `None` if nobody answers.
-    pub(super) async fn ask(&self, utterance: &Utterance) -> Result<Option<Turn>, Exit> {
+    /// Plays an utterance to a session of its own.
+    pub(super) async fn ask(
+        &self,
+        utterance: &Utterance,
+    ) -> Result<Result<Turn, Unanswered>, Exit> {
         let Utterance { clip, speech } = utterance;
         let recording = Recording::open(&clip.path)
             .map_err(|error| Exit::new(Code::Input, format!("{}: {error}", clip.path.display())))?;
@@ -97,7 +113,8 @@ impl Asker {
             .map_err(|error| Exit::new(Code::Failure, error))?;
         let to_the_end = self.to_the_end;
         let stopping = handle.clone();
-        let seen = listen(conversation, || {
+        let mut seen = Seen::default();
+        let listening = seen.listen(conversation, || {
             if !to_the_end {
                 stopping.stop();
             }
@@ -106,14 +123,21 @@ impl Asker {
         if to_the_end {
             wait += LONGEST_ANSWER;
         }
-        let Ok(Seen {
-            latency: Some(latency),
-            underruns,
-            played_ms,
-        }) = tokio::time::timeout(wait, seen).await
-        else {
+        if tokio::time::timeout(wait, listening).await.is_err() {
             handle.stop();
-            return Ok(None);
+            seen.latency = None;
+            seen.fault
+                .get_or_insert_with(|| format!("no answer in {} s", wait.as_secs()));
+        }
+        let is_early = |ms: &u64| ms + CUT_OFF_MS < end_ms;
+        let cut_off = seen.stopped_ms.iter().any(is_early);
+        let unanswered = |why| Unanswered {
+            file: utterance.file(),
+            cut_off,
+            why,
+        };
+        let Some(latency) = seen.latency else {
+            return Ok(Err(unanswered(seen.fault)));
         };
         // The server reports a turn when its response has ended, which stopping brings about.
         let timings = self.log.turn(&latency.response).await;
@@ -128,38 +152,53 @@ impl Asker {
             steps.map(|at| at.map(|at| at + decided))
         });
         let audio_ms = latency.first_audio_ms.unwrap_or(latency.audible_ms);
-        Ok(
-            Breakdown::new(&latency, timings.as_ref()).map(|steps| Turn {
-                file: utterance.file(),
-                cut_off: latency.decided_ms + CUT_OFF_MS < end_ms,
-                steps,
-                decided_to_audio_ms: audio_ms.saturating_sub(latency.decided_ms),
-                steps_ms,
-                underruns,
-                played_ms,
-                ahead: timings
-                    .as_ref()
-                    .map_or_else(AheadCounts::default, |timings| timings.ahead),
-            }),
-        )
+        let Some(steps) = Breakdown::new(&latency, timings.as_ref()) else {
+            return Ok(Err(unanswered(seen.fault)));
+        };
+        Ok(Ok(Turn {
+            file: utterance.file(),
+            cut_off,
+            steps,
+            decided_to_audio_ms: audio_ms.saturating_sub(latency.decided_ms),
+            steps_ms,
+            underruns: seen.underruns,
+            played_ms: seen.played_ms,
+            ahead: timings
+                .as_ref()
+                .map_or_else(AheadCounts::default, |timings| timings.ahead),
+        }))
     }
 }
 
-/// Follows a conversation to its end; `answered` is called when the answer is audible.
-async fn listen(mut conversation: Conversation, answered: impl Fn()) -> Seen {
-    let mut seen = Seen::default();
-    while let Some(moment) = conversation.next().await {
-        match moment.event {
-            Event::TurnLatency(latency) => {
-                seen.latency.get_or_insert(latency);
-                answered();
+impl Seen {
+    /// Follows a conversation to its end; `answered` is called when the answer is audible.
+    async fn listen(&mut self, mut conversation: Conversation, answered: impl Fn()) {
+        while let Some(moment) = conversation.next().await {
+            match moment.event {
+                Event::UserSpeechStopped { .. } => self.stopped_ms.push(moment.at_ms),
+                Event::TurnLatency(latency) => {
+                    self.latency.get_or_insert(latency);
+                    answered();
+                }
+                Event::PlaybackUnderrun { .. } => self.underruns += 1,
+                Event::AssistantSpeechStopped { played_ms, .. } => self.played_ms += played_ms,
+                Event::Heard { ms, .. } => self.played_ms += ms,
+                Event::Error { message, .. } => self.blame(message),
+                Event::ResponseDone { status, reason, .. } if status == "failed" => {
+                    self.blame(reason.unwrap_or(status));
+                }
+                Event::Ended { reason } => {
+                    if reason.is_error() {
+                        self.blame(reason.to_string());
+                    }
+                    break;
+                }
+                _ => {}
             }
-            Event::PlaybackUnderrun { .. } => seen.underruns += 1,
-            Event::AssistantSpeechStopped { played_ms, .. } => seen.played_ms += played_ms,
-            Event::Heard { ms, .. } => seen.played_ms += ms,
-            Event::Ended { .. } => break,
-            _ => {}
         }
     }
-    seen
+
+    fn blame(&mut self, what: String) {
+        self.fault.get_or_insert(what);
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::machine::Machine;
+use super::{machine::Machine, statistics::Proportion};
 use crate::{
     cli::ReportArgs,
     exit::{Code, Exit},
@@ -98,6 +98,35 @@ impl Headline {
             }),
             ..Self::new(name, format!("{} {unit}", short(value)), detail)
         }
+    }
+
+    /// A share of what was counted that is to be `percent` or more.
+    pub(crate) fn share_of_at_least(
+        name: impl Into<String>,
+        share: Proportion,
+        percent: f64,
+    ) -> Self {
+        match share.of {
+            0 => Self::unmeasured(name),
+            _ => Self::at_least(name, 100.0 * share.rate, percent, "%", share.line()),
+        }
+    }
+
+    /// A share of what was counted that is to be `percent` or less.
+    pub(crate) fn share_of_at_most(
+        name: impl Into<String>,
+        share: Proportion,
+        percent: f64,
+    ) -> Self {
+        match share.of {
+            0 => Self::unmeasured(name),
+            _ => Self::at_most(name, 100.0 * share.rate, percent, "%", share.line()),
+        }
+    }
+
+    /// A figure of which there is nothing.
+    pub(crate) fn unmeasured(name: impl Into<String>) -> Self {
+        Self::new(name, "not measured", "")
     }
 
     /// A figure that was to be something and does not exist.

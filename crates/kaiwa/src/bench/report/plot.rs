@@ -194,7 +194,8 @@ impl Bars {
 
         let height = TOP + BAR * self.bars.len() as f64 + BOTTOM;
         let most = self.bars.iter().map(|(_, parts)| parts.iter().sum::<f64>());
-        let most = most.fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+        // Without any length, all of them are none.
+        let most = most.fold(0.0, f64::max).max(1.0);
         let scale = (WIDTH - NAMES - RIGHT) / most;
         let mut svg = String::new();
         for (row, (name, parts)) in self.bars.iter().enumerate() {

@@ -214,6 +214,9 @@ impl Report for Summary {
                 if let Some(fixed) = figures.fixed_silence_ms {
                     wait += &format!("  (a fixed silence: mean {fixed:.0} ms)");
                 }
+                if figures.unnoticed > 0 {
+                    wait += &format!("  ({} ends never noticed)", figures.unnoticed);
+                }
                 line(format_args!(
                     "{:<16} {:<19} cut off {:<32} wait {wait}",
                     point.name,
@@ -315,6 +318,7 @@ impl Summary {
                         "{} of {}",
                         figures.ends_per_pause.count, figures.ends_per_pause.of
                     ),
+                    figures.unnoticed.to_string(),
                 ];
                 row.extend(figures.wait_ms.iter().flat_map(|wait| {
                     [wait.mean, wait.p50, wait.p90, wait.p95, wait.max].map(|ms| ms.to_string())
@@ -325,7 +329,7 @@ impl Summary {
         sections.push(Section::table(
             "The curve",
             "Turns cut off at least once; ends inside of turns per pause; wait in ms after the end \
-             of speech.",
+             of speech, where one was noticed.",
             &[
                 "turns taken by",
                 "items",
@@ -334,6 +338,7 @@ impl Summary {
                 "%",
                 "interval",
                 "in pauses",
+                "ends unnoticed",
                 "mean wait",
                 "p50",
                 "p90",
