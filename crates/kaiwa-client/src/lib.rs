@@ -13,6 +13,7 @@
 //! - A [`Conversation`] joins the three: it streams the microphone, takes typed turns,
 //!   stops the assistant when the user speaks, tells the server what was heard, and tells
 //!   the program what happens in one stream of [`Event`]s.
+//! - [`costs`] has what models cost, and what that makes of a server's usage.
 //!
 //! # Invariants
 //!
@@ -27,6 +28,7 @@
 pub mod card;
 mod client;
 mod conversation;
+pub mod costs;
 mod endpoint;
 mod link;
 mod opening;
@@ -42,8 +44,8 @@ pub use card::{
 };
 pub use client::{Client, ClientError};
 pub use conversation::{
-    Conversation, ConversationConfig, EndReason, Event, Handle, HandleError, Moment, OutputMode,
-    SpeechEnd, Trace, TraceEntry, Transcription, Turn, TurnLatency, Usage,
+    Bill, Conversation, ConversationConfig, CostConfig, EndReason, Event, Handle, HandleError,
+    Moment, OutputMode, SpeechEnd, Trace, TraceEntry, Transcription, Turn, TurnLatency, Usage,
 };
 pub use endpoint::Endpoint;
 pub use link::{Closed, Direction, Incoming, Link, LinkError, LinkErrorKind, Tap};

@@ -151,6 +151,19 @@ impl FakeServer {
             .await;
     }
 
+    /// Ends a response that took so many tokens of text seen, sound seen, and sound made.
+    pub(crate) async fn bill_response(&mut self, response: &str, tokens: [u64; 3]) {
+        let [text, audio, made] = tokens;
+        self.send(json!({"type": "response.done", "response": {
+            "id": response, "status": "completed", "output": [], "conversation_id": "conv_1",
+            "usage": {"total_tokens": text + audio + made, "input_tokens": text + audio,
+                "output_tokens": made,
+                "input_token_details": {"text_tokens": text, "audio_tokens": audio,
+                    "cached_tokens": 0},
+                "output_token_details": {"text_tokens": 0, "audio_tokens": made}}}}))
+            .await;
+    }
+
     /// Ends a response.
     pub(crate) async fn end_response(&mut self, response: &str, status: &str) {
         self.send(json!({"type": "response.done", "response": {

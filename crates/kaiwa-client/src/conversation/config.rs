@@ -5,6 +5,7 @@ use kaiwa_protocol::{
     SemanticVad, ServerVad, SessionAudio, TranscriptionConfig, TurnDetection,
 };
 
+use crate::costs::{Prices, Usd};
 use crate::link::Direction;
 
 /// What a conversation is to be like.
@@ -30,8 +31,23 @@ pub struct ConversationConfig {
     pub nothing_heard: Duration,
     /// How long the server may owe something without sending anything.
     pub answer_timeout: Duration,
+    /// What the server costs; `None` for one that costs nothing, of which no bill is made.
+    pub costs: Option<CostConfig>,
     /// Sees every event of the protocol.
     pub trace: Option<Trace>,
+}
+
+/// What the server costs, and what it may cost.
+#[derive(Clone, Debug, Default)]
+pub struct CostConfig {
+    /// What holds at this server; see [`Prices::at`].
+    pub prices: Prices,
+    /// The model asked for: its price counts where the server's name for it has none.
+    pub model: Option<String>,
+    /// The most that the conversation may cost. Answers are then asked for by the client even
+    /// where the server takes turns, each limited to what is left, and the conversation ends
+    /// with [`EndReason::BudgetSpent`](super::EndReason::BudgetSpent) when that is too little.
+    pub budget: Option<Usd>,
 }
 
 /// What sees every event of the protocol.
@@ -138,14 +154,26 @@ impl Default for ConversationConfig {
             settle: Duration::from_millis(800),
             nothing_heard: Duration::from_secs(3),
             answer_timeout: Duration::from_secs(60),
+            costs: None,
             trace: None,
         }
     }
 }
 
 impl ConversationConfig {
+    pub(super) fn has_budget(&self) -> bool {
+        self.costs
+            .as_ref()
+            .is_some_and(|costs| costs.budget.is_some())
+    }
+
     /// What the server is asked for.
     pub(super) fn session(&self) -> RealtimeSession {
+        // Under a budget no answer begins before it is known to be paid for.
+        let create_response = match self.has_budget() {
+            true => Maybe::Value(false),
+            false => Maybe::Absent,
+        };
         let turn_detection = match &self.turn {
             Turn::None => Maybe::Null,
             Turn::Server {
@@ -156,10 +184,12 @@ impl ConversationConfig {
                 threshold: threshold.map(Number::from).into(),
                 prefix_padding_ms: (*prefix_padding_ms).into(),
                 silence_duration_ms: (*silence_duration_ms).into(),
+                create_response,
                 ..ServerVad::default()
             })),
             Turn::Semantic { eagerness } => Maybe::Value(TurnDetection::SemanticVad(SemanticVad {
                 eagerness: eagerness.clone().into(),
+                create_response,
                 ..SemanticVad::default()
             })),
         };

@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use kaiwa_audio::PcmDecoder;
-use kaiwa_protocol::{ClientEvent, ResponseCreate, ServerEvent, SessionUpdate};
+use kaiwa_protocol::{
+    ClientEvent, MaxOutputTokens, Maybe, ResponseCreate, ResponseParams, ServerEvent, SessionUpdate,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::budget::{Allowance, Books};
 use super::config::{ConversationConfig, TraceEntry, Turn};
 use super::duck::Duck;
 use super::event::{EndReason, Event, Moment};
@@ -62,6 +65,8 @@ pub(super) struct Driver<C> {
     pub(super) duck: Duck,
     pub(super) transcripts: Transcripts,
     pub(super) latency: Latency,
+    /// Where there are prices.
+    pub(super) books: Option<Books>,
     /// When the conversation was started.
     opened: Instant,
     pub(super) clock: Clock,
@@ -108,6 +113,7 @@ impl<C: SoundCard> Driver<C> {
         Self {
             link,
             card,
+            books: Books::new(&config),
             config,
             events,
             commands,
@@ -348,11 +354,44 @@ impl<C: SoundCard> Driver<C> {
         self.say_typed()?;
         let turns = &self.turns;
         if turns.owed && turns.active.is_none() && turns.requested.is_none() && !turns.answer_due {
-            self.turns.owed = false;
-            let id = self.send(ResponseCreate::default().into())?;
-            self.turns.requested = Some(id);
+            self.ask()?;
         }
         self.look_for_the_end(now)
+    }
+
+    /// Asks for the answer that is owed, as far as the budget pays for it.
+    fn ask(&mut self) -> Result<(), EndReason> {
+        let books = self.books.as_ref();
+        let allowance = books.map_or(Allowance::Any, Books::allowance);
+        let mut create = ResponseCreate::default();
+        match allowance {
+            Allowance::Any => {}
+            // An answer that we asked for now would not stop for somebody who speaks already.
+            Allowance::Tokens(_) if self.turns.user_speaking => return Ok(()),
+            Allowance::Tokens(tokens) => {
+                create.response = Maybe::Value(Box::new(ResponseParams {
+                    max_output_tokens: Maybe::Value(MaxOutputTokens::Count(tokens)),
+                    ..ResponseParams::default()
+                }));
+                if let Some(books) = &mut self.books {
+                    books.ask(tokens);
+                }
+            }
+            // What is being said is heard to its end.
+            Allowance::Nothing if !self.is_silent() => return Ok(()),
+            Allowance::Nothing => return Err(self.spent_up()),
+        }
+        self.turns.owed = false;
+        self.turns.requested = Some(self.send(create.into())?);
+        Ok(())
+    }
+
+    /// Why it ends when the budget has nothing left.
+    pub(super) fn spent_up(&self) -> EndReason {
+        let message = self.books.as_ref().map(Books::spent_up);
+        EndReason::BudgetSpent {
+            message: message.unwrap_or_default(),
+        }
     }
 
     /// Queues an event under an id of its own, and gives the id.

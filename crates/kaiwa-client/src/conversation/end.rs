@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::budget::Allowance;
 use super::config::Turn;
 use super::driver::Driver;
 use super::event::{EndReason, Event};
@@ -64,6 +65,11 @@ impl<C: SoundCard> Driver<C> {
             };
         }
         if !input_ended {
+            // Nobody is to speak to somebody who cannot answer.
+            let books = self.books.as_ref();
+            if books.is_some_and(|books| books.allowance() == Allowance::Nothing) {
+                return Err(self.spent_up());
+            }
             self.turns.quiet_since = None;
             return Ok(None);
         }

@@ -1,4 +1,7 @@
+use kaiwa_protocol::Usage as Reported;
 use serde::Serialize;
+
+use crate::costs::{Cost, Spent};
 
 /// An event and when it happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,6 +82,8 @@ pub enum Event {
         /// About what was heard, in words: the text is cut in proportion to the sound.
         text: String,
     },
+    /// The server has billed something, and there are prices to tell its cost by.
+    Billed(Bill),
     /// The assistant's sound ran out before its end.
     PlaybackUnderrun {
         /// The item.
@@ -92,7 +97,7 @@ pub enum Event {
         status: String,
         /// Why it was cancelled, is incomplete or failed.
         reason: Option<String>,
-        /// What it cost.
+        /// The tokens it took.
         usage: Option<Usage>,
     },
     /// How long the user waited for the assistant's voice. In real time only.
@@ -162,7 +167,20 @@ pub struct TurnLatency {
     pub total_ms: u64,
 }
 
-/// What a response cost, in tokens.
+/// What a response or a transcription cost, and everything so far.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Bill {
+    /// The response, unless it was a transcription.
+    pub response: Option<String>,
+    /// The user's item that was transcribed, unless it was a response.
+    pub item: Option<String>,
+    /// What it cost; `None` where no price is known.
+    pub cost: Option<Cost>,
+    /// Everything so far.
+    pub total: Spent,
+}
+
+/// The tokens a response took.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Usage {
     /// What the model saw.
@@ -175,11 +193,30 @@ pub struct Usage {
     pub total_tokens: u64,
 }
 
+impl Usage {
+    /// As the server reports it.
+    pub(super) fn of(usage: &Reported) -> Self {
+        let details = usage.input_token_details.value();
+        let cached = details.and_then(|details| details.cached_tokens.copied());
+        Self {
+            input_tokens: usage.input_tokens.copied().unwrap_or_default(),
+            cached_tokens: cached.unwrap_or_default(),
+            output_tokens: usage.output_tokens.copied().unwrap_or_default(),
+            total_tokens: usage.total_tokens.copied().unwrap_or_default(),
+        }
+    }
+}
+
 /// Why a conversation ended.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EndReason {
+    /// Another answer could cost more than the budget has left.
+    BudgetSpent {
+        /// In one sentence.
+        message: String,
+    },
     /// Sound cannot be played or recorded.
     CardFailed {
         /// In one sentence.
@@ -246,7 +283,11 @@ impl EndReason {
             | Self::Refused { .. }
             | Self::Rejected { .. }
             | Self::TimedOut { .. } => true,
-            Self::InputEnded | Self::NothingHeard | Self::OutputClosed | Self::Stopped => false,
+            Self::BudgetSpent { .. }
+            | Self::InputEnded
+            | Self::NothingHeard
+            | Self::OutputClosed
+            | Self::Stopped => false,
         }
     }
 }
@@ -254,7 +295,8 @@ impl EndReason {
 impl std::fmt::Display for EndReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::CardFailed { message }
+            Self::BudgetSpent { message }
+            | Self::CardFailed { message }
             | Self::Closed { message, .. }
             | Self::ConnectionLost { message }
             | Self::InputFailed { message }

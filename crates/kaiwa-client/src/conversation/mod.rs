@@ -1,5 +1,6 @@
 //! A conversation: a link, a sound card, and the rules between them.
 
+mod budget;
 mod config;
 mod driver;
 mod duck;
@@ -20,10 +21,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use self::config::{
-    ConversationConfig, OutputMode, SpeechEnd, Trace, TraceEntry, Transcription, Turn,
+    ConversationConfig, CostConfig, OutputMode, SpeechEnd, Trace, TraceEntry, Transcription, Turn,
 };
 use self::driver::{Command, Driver};
-pub use self::event::{EndReason, Event, Moment, TurnLatency, Usage};
+pub use self::event::{Bill, EndReason, Event, Moment, TurnLatency, Usage};
 use crate::card::SoundCard;
 use crate::link::Link;
 

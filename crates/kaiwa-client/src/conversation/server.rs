@@ -6,6 +6,7 @@ use kaiwa_protocol::{
 };
 use tokio::time::Instant;
 
+use super::config::Turn;
 use super::driver::Driver;
 use super::event::{EndReason, Event, Usage};
 use super::turns::Active;
@@ -21,10 +22,12 @@ impl<C: SoundCard> Driver<C> {
                     kaiwa_protocol::Session::Realtime(session) => session.model.cloned(),
                     _ => None,
                 };
+                self.note_costs(&event.session);
                 let session = event.session.id().unwrap_or_default().to_owned();
                 self.emit(Event::Connected { session, model });
             }
             ServerEvent::SessionUpdated(event) => {
+                self.note_costs(&event.session);
                 if let kaiwa_protocol::Session::Realtime(session) = &event.session {
                     let input = session.audio.value().and_then(|audio| audio.input.value());
                     if let Some(input) = input {
@@ -59,12 +62,21 @@ impl<C: SoundCard> Driver<C> {
                 let now = self.now_ms();
                 self.latency.spoken(Some(event.item_id.clone()), end, now);
                 let ms = self.card_ms(event.audio_end_ms);
+                if let Some(books) = &mut self.books {
+                    books.spoken(ms.saturating_sub(self.turns.begun_ms));
+                }
                 self.emit(Event::UserSpeechStopped {
                     item: event.item_id,
                     ms,
                 });
             }
             ServerEvent::InputAudioBufferCommitted(event) => {
+                if self.config.has_budget()
+                    && self.config.turn != Turn::None
+                    && !self.session.creates_response
+                {
+                    self.turns.owed = true;
+                }
                 if self.config.transcription.is_some() {
                     self.turns.untranscribed.insert(event.item_id);
                 }
@@ -84,14 +96,23 @@ impl<C: SoundCard> Driver<C> {
                 }
                 let now = self.now_ms();
                 self.latency.transcript(&event.item_id, now);
+                let usage = Some(&event.usage);
+                let books = self.books.as_mut();
+                let bill = books.and_then(|books| books.transcription(&event.item_id, usage));
                 self.emit(Event::UserTranscriptDone {
                     item: event.item_id,
                     text: event.transcript,
                     typed: false,
                 });
+                if let Some(bill) = bill {
+                    self.emit(Event::Billed(bill));
+                }
             }
             ServerEvent::ConversationItemInputAudioTranscriptionFailed(event) => {
                 self.turns.untranscribed.remove(&event.item_id);
+                if let Some(books) = &mut self.books {
+                    books.transcription(&event.item_id, None);
+                }
                 let why = event.error.message.unwrap_or_default();
                 self.emit(Event::Warning {
                     message: format!("what the user said could not be transcribed: {why}"),
@@ -134,6 +155,17 @@ impl<C: SoundCard> Driver<C> {
             other => tracing::trace!(kind = other.kind(), "nothing to do"),
         }
         Ok(())
+    }
+
+    fn note_costs(&mut self, session: &kaiwa_protocol::Session) {
+        if let (Some(books), kaiwa_protocol::Session::Realtime(session)) =
+            (&mut self.books, session)
+        {
+            books.note_session(
+                session.model.value().map(String::as_str),
+                session.instructions.as_deref(),
+            );
+        }
     }
 
     fn note_turn_detection(&mut self, turn: &Maybe<TurnDetection>) {
@@ -232,22 +264,18 @@ impl<C: SoundCard> Driver<C> {
                 .and_then(|error| error.message.cloned().or_else(|| error.code.cloned()));
             error.or(why)
         });
-        let usage = response.usage.value().map(|usage| Usage {
-            input_tokens: usage.input_tokens.copied().unwrap_or_default(),
-            cached_tokens: usage
-                .input_token_details
-                .value()
-                .and_then(|details| details.cached_tokens.copied())
-                .unwrap_or_default(),
-            output_tokens: usage.output_tokens.copied().unwrap_or_default(),
-            total_tokens: usage.total_tokens.copied().unwrap_or_default(),
-        });
+        let reported = response.usage.value();
+        let books = self.books.as_mut();
+        let bill = books.and_then(|books| books.response(&response.id, reported));
         self.emit(Event::ResponseDone {
             response: response.id.clone(),
             status: status.to_owned(),
             reason,
-            usage,
+            usage: reported.map(Usage::of),
         });
+        if let Some(bill) = bill {
+            self.emit(Event::Billed(bill));
+        }
     }
 
     fn text(&mut self, response: &str, item: String, text: String) {

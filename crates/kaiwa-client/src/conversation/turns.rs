@@ -72,11 +72,14 @@ impl<C: SoundCard> Driver<C> {
             });
             return Ok(());
         }
-        self.input.uncommitted = 0;
+        let heard = std::mem::take(&mut self.input.uncommitted);
         self.send(InputAudioBufferCommit::default().into())?;
         let now = self.now_ms();
         let end = self.speech_end_ms(samples_to_ms(self.input.sent, WIRE_RATE_HZ), Some(0));
         self.latency.spoken(None, end, now);
+        if let Some(books) = &mut self.books {
+            books.spoken(samples_to_ms(heard, WIRE_RATE_HZ));
+        }
         self.turns.user_heard = true;
         self.turns.owed = true;
         Ok(())
@@ -120,6 +123,9 @@ impl<C: SoundCard> Driver<C> {
             ..ConversationItemCreate::default()
         };
         self.send(create.into())?;
+        if let Some(books) = &mut self.books {
+            books.typed(&typed.text);
+        }
         self.turns.owed = true;
         let now = self.now_ms();
         self.latency.typed(id.clone(), now);

@@ -1,5 +1,6 @@
 //! Conversations with a scripted server, in virtual time.
 
+mod budget;
 mod ends;
 mod interruptions;
 mod spoken;
