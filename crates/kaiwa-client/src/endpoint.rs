@@ -33,6 +33,25 @@ impl Endpoint {
         }
     }
 
+    /// The host of the address, which decides what models cost; `None` where the address is
+    /// not valid.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        self.target().ok().map(|target| target.host)
+    }
+
+    /// The model that is asked for: by the URL's query, or else by name.
+    #[must_use]
+    pub fn asked_model(&self) -> Option<String> {
+        let query = self.url.split_once('?').map_or("", |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        let named = query.split('&').find_map(|pair| {
+            let (name, model) = pair.split_once('=')?;
+            matches!(name, "model" | "deployment").then(|| model.to_owned())
+        });
+        named.or_else(|| self.model.clone())
+    }
+
     /// Works out what to connect to and what to ask for.
     pub(crate) fn target(&self) -> Result<Target, LinkError> {
         let invalid = |reason| LinkError::InvalidUrl {

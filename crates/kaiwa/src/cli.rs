@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kaiwa_client::Profile;
+use kaiwa_client::{Profile, costs::Usd};
 use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 
 /// Converse with AI by voice, from a terminal or as a server.
@@ -24,6 +24,7 @@ Exit codes:
   5    a model is missing, damaged, or cannot be fetched
   6    the input is not usable audio or text
   7    the output cannot be written
+  8    the budget has no room for another answer
   130  stopped by Ctrl-C; what was recorded so far is complete";
 
 #[derive(Debug, Subcommand)]
@@ -121,6 +122,14 @@ pub(crate) struct TalkArgs {
     /// of both sides, every event, and offline what the server did and when.
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
+
+    /// The most that the conversation may cost, in US dollars: it ends before it costs more.
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget: Option<Usd>,
+
+    /// What models cost, before the prices kaiwa knows.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,

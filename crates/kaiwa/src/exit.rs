@@ -20,6 +20,8 @@ pub(crate) enum Code {
     Input = 6,
     /// The output cannot be written.
     Output = 7,
+    /// The budget has no room for another answer.
+    Budget = 8,
     /// Stopped by Ctrl-C; what was recorded so far is complete.
     Interrupted = 130,
 }

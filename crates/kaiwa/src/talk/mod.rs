@@ -1,6 +1,7 @@
 //! `kaiwa talk`: one conversation, with whoever the flags name.
 
 mod connect;
+mod costs;
 mod plan;
 mod render;
 mod typed;
@@ -43,6 +44,7 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
         config.trailing_silence = SEMANTIC_SILENCE;
     }
     config.output = plan.output_mode;
+    config.costs = costs::config(&plan.target, &arguments)?;
     config.trace = arguments.trace.as_deref().map(trace).transpose()?;
     let recording = arguments.record.as_deref();
     let mut recording = recording.map(Recording::prepare).transpose()?;
@@ -112,6 +114,8 @@ impl Outcome {
                 Err(Exit::new(Code::Input, reason))
             }
             Some(reason @ EndReason::CardFailed { .. }) => Err(Exit::new(Code::Output, reason)),
+            Some(reason @ EndReason::BudgetSpent { .. }) => Err(Exit::new(Code::Budget, reason)
+                .with_hint("a larger --budget lasts longer; a new conversation begins cheaper")),
             Some(EndReason::Refused { message, param, .. }) => {
                 let hint = what_to_change(param.as_deref());
                 Err(Exit::new(Code::Failure, message).with_hint(hint))

@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use kaiwa_client::{Event, Moment};
+use kaiwa_client::{Event, Moment, costs::Spent};
 
 use crate::exit::{Code, Exit};
 
@@ -26,6 +26,8 @@ pub(crate) struct Renderer {
     live: bool,
     /// The item whose words stand on the unfinished line.
     open: Option<String>,
+    /// What everything has cost so far, where something costs.
+    spent: Option<Spent>,
 }
 
 impl Renderer {
@@ -41,6 +43,7 @@ impl Renderer {
             out,
             live,
             open: None,
+            spent: None,
         }
     }
 
@@ -55,9 +58,14 @@ impl Renderer {
         written.and_then(|()| self.out.flush()).map_err(broken)
     }
 
-    /// Ends a line that was left open.
+    /// Ends a line that was left open, and says what it all cost.
     pub(crate) fn finish(&mut self) -> Result<(), Exit> {
+        let spent = self.spent.take();
         self.close_line()
+            .and_then(|()| match spent {
+                Some(spent) => self.line(format_args!("{spent}")),
+                None => Ok(()),
+            })
             .and_then(|()| self.out.flush())
             .map_err(broken)
     }
@@ -101,6 +109,16 @@ impl Renderer {
                 "  [answered after {:.2} s]",
                 latency.total_ms as f64 / 1000.0
             )),
+            Event::Billed(bill) => {
+                self.spent = Some(bill.total.clone());
+                match &bill.cost {
+                    Some(cost) if bill.response.is_some() => {
+                        let total = bill.total.usd;
+                        self.line(format_args!("  [{}, {total} so far]", cost.usd))
+                    }
+                    _ => Ok(()),
+                }
+            }
             Event::ResponseDone { status, reason, .. } if status == "failed" => {
                 let why = reason.as_deref().unwrap_or("no reason was given");
                 self.line(format_args!("  [the answer failed: {why}]"))
