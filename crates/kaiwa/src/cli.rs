@@ -1,8 +1,9 @@
 //! The command line: what was typed, before it means anything.
 
-use std::{fmt, num::NonZeroUsize, path::PathBuf};
+use std::{ffi::OsString, fmt, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use kaiwa_client::{Profile, costs::Usd};
 use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 
@@ -10,11 +11,25 @@ use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 #[derive(Debug, Parser)]
 #[command(name = "kaiwa", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
+    /// Configuration file; the default is ~/.config/kaiwa/config.toml ("kaiwa config path").
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "KAIWA_CONFIG",
+        hide_env = true
+    )]
+    pub(crate) config: Option<PathBuf>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 const AFTER_HELP: &str = "\
+Every option of talk and serve is a variable of the environment, too (--key-env is KAIWA_KEY_ENV),
+and may stand in the configuration file. Flags go before the environment, the environment before
+the persona, the persona before the file (\"kaiwa config show\").
+
 Exit codes:
   0    the conversation or command ended as it should
   1    a failure none of the others names
@@ -42,6 +57,22 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ModelsCommand,
     },
+    /// Show the configuration: what is in force, and where it came from.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man {
+        /// Write a page for every command into this folder instead.
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
     /// Measure: word error rate, voice-to-voice latency, ends of turns, interruptions.
     Bench {
         #[command(subcommand)]
@@ -53,7 +84,7 @@ pub(crate) enum Command {
 pub(crate) struct TalkArgs {
     /// Realtime endpoint, for example wss://api.openai.com/v1/realtime or
     /// ws://127.0.0.1:8080/v1. Without it: OpenAI where a key is set, else the embedded server.
-    #[arg(long, env = "KAIWA_URL")]
+    #[arg(long)]
     pub(crate) url: Option<String>,
 
     /// Use the embedded server even where a key is set.
@@ -81,6 +112,11 @@ pub(crate) struct TalkArgs {
     /// What the assistant is told to be; @FILE reads it from a file.
     #[arg(long, value_name = "TEXT|@FILE")]
     pub(crate) instructions: Option<String>,
+
+    /// Who the assistant is: a file personas/NAME.md beside the configuration, or "haiku". It
+    /// may set voice, model and turn as well.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) persona: Option<String>,
 
     /// Who decides that your turn is over. The default is semantic offline, and server for an
     /// endpoint, which every endpoint understands.
@@ -269,6 +305,23 @@ pub(crate) struct InspectArgs {
     /// same again.
     #[arg(long)]
     pub(crate) replay: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every option, its value, and where that came from.
+    Show {
+        /// The words after "kaiwa", as in: talk --voice marin. Without them, all commands that
+        /// have a configuration.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "WORDS"
+        )]
+        words: Vec<OsString>,
+    },
+    /// Print the path of the configuration file.
+    Path,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,25 +12,32 @@ mod exit;
 mod fetch;
 mod inspect;
 mod lines;
+mod manual;
 mod models;
 mod output;
 mod record;
 mod serve;
+mod settings;
 mod stop;
 mod talk;
 
-use std::{future::Future, process::ExitCode};
+use std::{env, ffi::OsString, future::Future, process::ExitCode};
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cli::{BenchCommand, Cli, Command},
+    cli::{BenchCommand, Command, ConfigCommand},
     exit::{Code, Exit},
+    settings::Refusal,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let words: Vec<OsString> = env::args_os().collect();
+    let cli = match settings::read(&words) {
+        Ok(reading) => reading.cli,
+        Err(Refusal::Words(error)) => error.exit(),
+        Err(Refusal::Settings(exit)) => return failed(&exit),
+    };
     // Quiet unless asked: RUST_LOG=info (or debug) tells what goes on inside.
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -44,6 +51,15 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => block_on(demo::run(arguments)),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Models { command } => models::run(command),
+        Command::Config { command } => {
+            let named = cli.config.as_deref();
+            match command {
+                ConfigCommand::Show { words } => settings::show(named, &words),
+                ConfigCommand::Path => settings::path(named),
+            }
+        }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { output } => manual::pages(output.as_deref()),
         Command::Bench { command } => match command {
             BenchCommand::Wer(arguments) => bench::recognition::run(&arguments),
             BenchCommand::Latency(arguments) => block_on(bench::latency::run(arguments)),
@@ -53,11 +69,13 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => {
-            output::note(format_args!("kaiwa: {exit}"));
-            exit.code.into()
-        }
+        Err(exit) => failed(&exit),
     }
+}
+
+fn failed(exit: &Exit) -> ExitCode {
+    output::note(format_args!("kaiwa: {exit}"));
+    exit.code.into()
 }
 
 fn block_on(future: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {

@@ -45,7 +45,9 @@ impl Bench {
         command
             .current_dir(self.folder.path())
             .env_remove("OPENAI_API_KEY")
+            .env_remove("KAIWA_CONFIG")
             .env_remove("KAIWA_URL")
+            .env("XDG_CONFIG_HOME", self.path("configuration"))
             .env_remove("KAIWA_MODELS")
             .env_remove("RUST_LOG")
             .env("KAIWA_MODELS_DIR", self.path("models"))

@@ -1,0 +1,307 @@
+//! What the options are: flags over environment over persona over file over defaults.
+//!
+//! Each option is declared once, for the command line. What the file and the persona say is put
+//! in the place of its default, so that the command line's own parser reads and judges it; where
+//! a value came from is then a question to that parser.
+
+mod file;
+mod persona;
+mod show;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command as Grammar, CommandFactory, FromArgMatches,
+    builder::BoolishValueParser, parser::ValueSource,
+};
+
+use self::file::{Entry, Table};
+pub(crate) use self::show::{path, show};
+use crate::{
+    cli::{Cli, Command, EngineArgs},
+    exit::{Code, Exit},
+};
+
+/// Options that belong to one conversation, or to no file.
+const NOT_CONFIGURED: [&str; 7] = [
+    "config", "help", "input", "record", "text", "trace", "version",
+];
+
+/// A command line, understood.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) cli: Cli,
+    matches: ArgMatches,
+    /// What stands in the place of defaults, by the id of the option.
+    layer: BTreeMap<String, Entry>,
+}
+
+/// Why a command line, or what it goes by, is not understood.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The parser has its own words, and its own way to end (`--help` is one of them).
+    Words(clap::Error),
+    Settings(Exit),
+}
+
+impl From<clap::Error> for Refusal {
+    fn from(error: clap::Error) -> Self {
+        Self::Words(error)
+    }
+}
+
+impl From<Exit> for Refusal {
+    fn from(exit: Exit) -> Self {
+        Self::Settings(exit)
+    }
+}
+
+/// The command line's grammar, with a variable of the environment for every option that can be
+/// configured.
+pub(crate) fn grammar() -> Grammar {
+    Table::commands().fold(Cli::command(), |grammar, name| {
+        grammar.mut_subcommand(name, |command| command.mut_args(with_variable))
+    })
+}
+
+fn with_variable(arg: Arg) -> Arg {
+    let Some(variable) = variable(&arg) else {
+        return arg;
+    };
+    let arg = arg.env(variable).hide_env(true);
+    match arg.get_action() {
+        // KAIWA_FAST=1 is as good as KAIWA_FAST=true.
+        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+        _ => arg,
+    }
+}
+
+/// `KAIWA_KEY_ENV` of `--key-env`.
+fn variable(arg: &Arg) -> Option<String> {
+    let long = arg.get_long().filter(|long| is_configured(long))?;
+    Some(format!("KAIWA_{}", long.replace('-', "_").to_uppercase()))
+}
+
+fn is_configured(long: &str) -> bool {
+    !NOT_CONFIGURED.contains(&long)
+}
+
+/// Understands a command line, given the environment and the file.
+pub(crate) fn read(words: &[OsString]) -> Result<Reading, Refusal> {
+    let mut reading = parse(words, BTreeMap::new())?;
+    let Some(table) = reading
+        .matches
+        .subcommand_name()
+        .and_then(Table::of_command)
+    else {
+        return Ok(reading);
+    };
+    let place = Place::of(reading.cli.config.as_deref());
+    let mut layer = BTreeMap::new();
+    if let Some((path, text)) = place.read()? {
+        let entries = file::parse(&path, &text)?;
+        // What is said of the command itself goes before what is said of its engines.
+        for wanted in [Table::Engines, table] {
+            let of_table = entries.iter().filter(|(table, _)| *table == wanted);
+            layer.extend(of_table.map(|(_, entry)| (entry.id.clone(), entry.clone())));
+        }
+    }
+    if table == Table::Talk {
+        layer.extend(place.prices().filter(|_| !layer.contains_key("prices")));
+        settle_exclusion(&reading.matches, &mut layer)?;
+    }
+    reading = parse(words, layer)?;
+    if let Command::Talk(arguments) = &reading.cli.command
+        && let Some(name) = &arguments.persona
+    {
+        let mut layer = std::mem::take(&mut reading.layer);
+        for entry in persona::load(name, place.folder.as_deref())? {
+            layer.insert(entry.id.clone(), entry);
+        }
+        reading = parse(words, layer)?;
+    }
+    Ok(reading)
+}
+
+/// Parses with these defaults.
+fn parse(words: &[OsString], layer: BTreeMap<String, Entry>) -> Result<Reading, clap::Error> {
+    let mut grammar = grammar();
+    for name in Table::commands() {
+        grammar = grammar.mut_subcommand(name, |command| {
+            let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+            let here: Vec<&Entry> = layer.values().filter(|entry| has(&entry.id)).collect();
+            here.into_iter().fold(command, |command, entry| {
+                command.mut_arg(&entry.id, |arg| arg.default_values(entry.values.clone()))
+            })
+        });
+    }
+    let matches = grammar.try_get_matches_from(words)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok(Reading {
+        cli,
+        matches,
+        layer,
+    })
+}
+
+/// Of `url` and `local`, which exclude each other, the one said nearer to the command counts.
+fn settle_exclusion(matches: &ArgMatches, layer: &mut BTreeMap<String, Entry>) -> Result<(), Exit> {
+    let given = |id: &str| {
+        let matches = matches.subcommand().map(|(_, matches)| matches);
+        let source = matches.and_then(|matches| matches.value_source(id));
+        source.is_some_and(|source| source != ValueSource::DefaultValue)
+    };
+    if given("url") {
+        layer.remove("local");
+    } else if given("local") {
+        layer.remove("url");
+    }
+    match (layer.get("local"), layer.get("url")) {
+        (Some(local), Some(url)) if local.values == ["true"] => Err(Exit::new(
+            Code::Usage,
+            format!(
+                "{}: local = true excludes the url of {}",
+                local.origin, url.origin
+            ),
+        )
+        .with_hint("leave one of them out")),
+        _ => Ok(()),
+    }
+}
+
+/// Where the configuration is.
+struct Place {
+    /// The file, which need not exist unless it was named.
+    file: Option<PathBuf>,
+    /// Whether it was named.
+    named: bool,
+    /// The folder of prices and personas.
+    folder: Option<PathBuf>,
+}
+
+impl Place {
+    fn of(named: Option<&Path>) -> Self {
+        let file = named.map(Path::to_owned).or_else(default_file);
+        let folder = file.as_deref().and_then(Path::parent).map(Path::to_owned);
+        Self {
+            file,
+            named: named.is_some(),
+            folder,
+        }
+    }
+
+    /// The file and what it says; `None` where nobody wrote one.
+    fn read(&self) -> Result<Option<(PathBuf, String)>, Exit> {
+        let Some(path) = &self.file else {
+            return Ok(None);
+        };
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Some((path.clone(), text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.named => Ok(None),
+            Err(error) => Err(Exit::new(
+                Code::Usage,
+                format!("cannot read the configuration {}: {error}", path.display()),
+            )
+            .with_hint("name a file with --config or KAIWA_CONFIG, or neither")),
+        }
+    }
+
+    /// Prices beside the file count without being named.
+    fn prices(&self) -> Option<(String, Entry)> {
+        let path = self.folder.as_ref()?.join("prices.toml");
+        let value = path.to_str().filter(|_| path.is_file())?.to_owned();
+        let id = "prices".to_owned();
+        let entry = Entry {
+            id: id.clone(),
+            values: vec![value],
+            origin: "beside the configuration".to_owned(),
+        };
+        Some((id, entry))
+    }
+}
+
+/// `$XDG_CONFIG_HOME/kaiwa/config.toml`, else `~/.config/kaiwa/config.toml`.
+fn default_file() -> Option<PathBuf> {
+    let set = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
+    Some(folder.join("kaiwa").join("config.toml"))
+}
+
+/// The option of this name among those of a table.
+fn option(table: Table, name: &str) -> Option<Arg> {
+    let grammar = match table {
+        Table::Engines => EngineArgs::augment_args(Grammar::new("engines")),
+        Table::Serve | Table::Talk => Cli::command().find_subcommand(table.name())?.clone(),
+    };
+    let name = name.replace('_', "-");
+    let mut options = grammar.get_arguments();
+    let found = options.find(|arg| arg.get_long() == Some(&name) && is_configured(&name));
+    found.cloned()
+}
+
+/// Whether the command line would take this value; otherwise why not, in one line.
+fn judge(table: Table, arg: &Arg, value: &str) -> Result<(), String> {
+    let long = arg.get_long().unwrap_or_default();
+    let flag = format!("--{long}={value}");
+    let command = match table {
+        Table::Engines => Table::Talk.name(),
+        Table::Serve | Table::Talk => table.name(),
+    };
+    match Cli::command().try_get_matches_from(["kaiwa", command, &flag]) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let shown = error.to_string();
+            let shown = shown.strip_prefix("error: ").unwrap_or(&shown);
+            let said: Vec<&str> = shown
+                .lines()
+                .take_while(|line| !line.is_empty())
+                .map(str::trim)
+                .collect();
+            Err(said.join(" "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_that_can_be_configured_has_a_variable_of_its_own() {
+        // Debug assertions of the parser look for clashes and bad defaults.
+        grammar().debug_assert();
+        for (table, name, expected) in [
+            (Table::Talk, "voice", Some("KAIWA_VOICE")),
+            (Table::Talk, "key_env", Some("KAIWA_KEY_ENV")),
+            (Table::Talk, "key-env", Some("KAIWA_KEY_ENV")),
+            (Table::Serve, "rate-limit", Some("KAIWA_RATE_LIMIT")),
+            (Table::Engines, "stt", Some("KAIWA_STT")),
+            (Table::Engines, "voice", None),
+            (Table::Serve, "voice", None),
+            (Table::Talk, "text", None),
+            (Table::Talk, "config", None),
+        ] {
+            let found = option(table, name).as_ref().and_then(variable);
+            assert_eq!(found.as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_judged_as_on_the_command_line() {
+        let turn = option(Table::Talk, "turn").expect("an option");
+        assert_eq!(judge(Table::Talk, &turn, "server"), Ok(()));
+        let why = judge(Table::Talk, &turn, "never").expect_err("no such turn");
+        assert!(why.contains("'never'") && why.contains("semantic"), "{why}");
+        assert!(!why.contains('\n'), "{why}");
+    }
+}
