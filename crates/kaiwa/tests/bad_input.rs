@@ -10,10 +10,10 @@ mod common;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    process::{Child, Stdio},
+    process::Child,
 };
 
-use common::{Bench, Ended, run};
+use common::{Bench, Ended, run, serve};
 use kaiwa_audio::Clip;
 
 #[test]
@@ -226,45 +226,6 @@ fn ctrl_c_leaves_a_recording_that_plays() {
     Ended::from(child.wait_with_output().unwrap()).with_code(130);
     let clip = Clip::open(bench.path("reply.wav")).unwrap();
     assert!(clip.samples.iter().any(|sample| sample.abs() > 0.01));
-}
-
-/// A server that is stopped when the test ends, however it ends.
-struct Serving {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// Starts a scripted server on a free port.
-fn serve(bench: &Bench, arguments: &[&str]) -> Serving {
-    let mut serve = bench.kaiwa();
-    serve
-        .args(["serve", "--engine", "scripted", "--listen", "127.0.0.1:0"])
-        .args(arguments)
-        .env("GOOD_KEYS", "other, sesame")
-        .stdout(Stdio::null());
-    let mut serving = Serving {
-        child: serve.spawn().unwrap(),
-        address: String::new(),
-    };
-    let stderr = BufReader::new(serving.child.stderr.take().unwrap());
-    for line in stderr.lines() {
-        let line = line.unwrap();
-        if let Some((_, rest)) = line.split_once("ws://") {
-            rest.split('/')
-                .next()
-                .unwrap()
-                .clone_into(&mut serving.address);
-            return serving;
-        }
-    }
-    panic!("the server did not say where it listens");
 }
 
 #[cfg(unix)]

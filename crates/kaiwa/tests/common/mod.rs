@@ -8,9 +8,9 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use kaiwa_audio::{Clip, WavWriter};
@@ -162,6 +162,45 @@ pub fn run_with(command: &mut Command, input: &[u8]) -> Output {
     let output = child.wait_with_output().unwrap();
     feeding.join().unwrap().ok();
     output
+}
+
+/// A server that is stopped when the test ends, however it ends.
+pub struct Serving {
+    child: Child,
+    pub address: String,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Starts a scripted server on a free port.
+pub fn serve(bench: &Bench, arguments: &[&str]) -> Serving {
+    let mut serve = bench.kaiwa();
+    serve
+        .args(["serve", "--engine", "scripted", "--listen", "127.0.0.1:0"])
+        .args(arguments)
+        .env("GOOD_KEYS", "other, sesame")
+        .stdout(Stdio::null());
+    let mut serving = Serving {
+        child: serve.spawn().unwrap(),
+        address: String::new(),
+    };
+    let stderr = BufReader::new(serving.child.stderr.take().unwrap());
+    for line in stderr.lines() {
+        let line = line.unwrap();
+        if let Some((_, rest)) = line.split_once("ws://") {
+            rest.split('/')
+                .next()
+                .unwrap()
+                .clone_into(&mut serving.address);
+            return serving;
+        }
+    }
+    panic!("the server did not say where it listens");
 }
 
 /// Seconds of a recording that are louder than -50 dBFS.
