@@ -1,10 +1,5 @@
 //! What a conversation costs, as its user meets it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "in tests a failed unwrap is the message"
-)]
-
 mod common;
 
 use common::{Bench, run, serve};

@@ -175,7 +175,7 @@ fn personas_are_found_or_listed() {
     configure(&bench, "personas/pirate.md", "Arr.");
     let ended = show("nobody").with_code(2);
     assert!(
-        ended.stderr.contains("there are haiku, pirate"),
+        ended.stderr.contains("known personas: haiku, pirate"),
         "{}",
         ended.stderr
     );

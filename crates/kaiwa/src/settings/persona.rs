@@ -71,7 +71,7 @@ fn unknown(name: &str, folder: Option<PathBuf>) -> Exit {
     let exit = Exit::new(
         Code::Usage,
         format!(
-            "no persona is called {name:?}: there are {}",
+            "no persona is called {name:?}; known personas: {}",
             names.join(", ")
         ),
     );
@@ -213,7 +213,10 @@ mod tests {
         assert_eq!(entries[0].values, ["Mine."]);
         for name in ["../secret", "nobody", ""] {
             let exit = load(name, Some(folder.path())).expect_err(name);
-            assert!(exit.message.contains("there are haiku, pirate"), "{exit}");
+            assert!(
+                exit.message.contains("known personas: haiku, pirate"),
+                "{exit}"
+            );
         }
     }
 }
