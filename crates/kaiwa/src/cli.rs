@@ -87,8 +87,8 @@ pub(crate) struct TalkArgs {
     #[arg(long)]
     pub(crate) url: Option<String>,
 
-    /// Use the embedded server even where a key is set.
-    #[arg(long, conflicts_with = "url")]
+    /// Use the embedded server even where a key is set. Excludes --url.
+    #[arg(long)]
     pub(crate) local: bool,
 
     /// Name of the environment variable that holds the endpoint's key.

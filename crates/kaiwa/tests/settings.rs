@@ -157,7 +157,40 @@ fn the_nearer_of_url_and_local_counts() {
         "[talk]\nurl = \"ws://127.0.0.1:9/v1\"\nlocal = true\n",
     );
     let ended = run(bench.kaiwa().args(["talk", "--text", "Hi"])).with_code(2);
-    assert!(ended.stderr.contains("excludes"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("exclude each other"),
+        "{}",
+        ended.stderr
+    );
+    // A flag goes before the environment, and the environment before the file.
+    let local = ["talk", "--engine", "scripted", "--text", "Hi", "--local"];
+    let mut flag = bench.kaiwa();
+    flag.env("KAIWA_URL", "ws://127.0.0.1:9/v1").args(local);
+    assert!(run(&mut flag).with_code(0).stdout.contains("You said: Hi"));
+    let mut variable = bench.kaiwa();
+    variable.env("KAIWA_LOCAL", "1").args(&local[..5]);
+    assert!(
+        run(&mut variable)
+            .with_code(0)
+            .stdout
+            .contains("You said: Hi")
+    );
+    // A switch that is off excludes nothing.
+    let mut off = bench.kaiwa();
+    configure(
+        &bench,
+        "config.toml",
+        "[talk]\nurl = \"ws://127.0.0.1:9/v1\"\n",
+    );
+    off.env("KAIWA_LOCAL", "0").args(["talk", "--text", "Hi"]);
+    run(&mut off).with_code(3);
+    let mut both = bench.kaiwa();
+    let ended = run(both.args(local).args(["--url", "ws://127.0.0.1:9/v1"])).with_code(2);
+    assert!(
+        ended.stderr.contains("exclude each other"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod persona;
 mod show;
 
 use std::{
+    cmp::Ordering,
     collections::BTreeMap,
     env,
     ffi::OsString,
@@ -18,7 +19,8 @@ use std::{
 
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command as Grammar, CommandFactory, FromArgMatches,
-    builder::BoolishValueParser, parser::ValueSource,
+    builder::{BoolishValueParser, Resettable},
+    parser::ValueSource,
 };
 
 use self::file::{Entry, Table};
@@ -94,7 +96,7 @@ fn is_configured(long: &str) -> bool {
 
 /// Understands a command line, given the environment and the file.
 pub(crate) fn read(words: &[OsString]) -> Result<Reading, Refusal> {
-    let mut reading = parse(words, BTreeMap::new())?;
+    let mut reading = parse(words, BTreeMap::new(), None)?;
     let Some(table) = reading
         .matches
         .subcommand_name()
@@ -112,11 +114,12 @@ pub(crate) fn read(words: &[OsString]) -> Result<Reading, Refusal> {
             layer.extend(of_table.map(|(_, entry)| (entry.id.clone(), entry.clone())));
         }
     }
+    let mut outdone = None;
     if table == Table::Talk {
         layer.extend(place.prices().filter(|_| !layer.contains_key("prices")));
-        settle_exclusion(&reading.matches, &mut layer)?;
+        outdone = settle_exclusion(&reading.matches, &mut layer)?;
     }
-    reading = parse(words, layer)?;
+    reading = parse(words, layer, outdone)?;
     if let Command::Talk(arguments) = &reading.cli.command
         && let Some(name) = &arguments.persona
     {
@@ -124,18 +127,27 @@ pub(crate) fn read(words: &[OsString]) -> Result<Reading, Refusal> {
         for entry in persona::load(name, place.folder.as_deref())? {
             layer.insert(entry.id.clone(), entry);
         }
-        reading = parse(words, layer)?;
+        reading = parse(words, layer, outdone)?;
     }
     Ok(reading)
 }
 
-/// Parses with these defaults.
-fn parse(words: &[OsString], layer: BTreeMap<String, Entry>) -> Result<Reading, clap::Error> {
+/// Parses with these defaults, and without the environment's word on one option.
+fn parse(
+    words: &[OsString],
+    layer: BTreeMap<String, Entry>,
+    unheard: Option<&str>,
+) -> Result<Reading, clap::Error> {
     let mut grammar = grammar();
     for name in Table::commands() {
         grammar = grammar.mut_subcommand(name, |command| {
             let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
             let here: Vec<&Entry> = layer.values().filter(|entry| has(&entry.id)).collect();
+            let unheard = unheard.filter(|id| has(id));
+            let command = match unheard {
+                Some(id) => command.mut_arg(id, |arg| arg.env(Resettable::Reset)),
+                None => command,
+            };
             here.into_iter().fold(command, |command, entry| {
                 command.mut_arg(&entry.id, |arg| arg.default_values(entry.values.clone()))
             })
@@ -151,28 +163,38 @@ fn parse(words: &[OsString], layer: BTreeMap<String, Entry>) -> Result<Reading, 
 }
 
 /// Of `url` and `local`, which exclude each other, the one said nearer to the command counts.
-fn settle_exclusion(matches: &ArgMatches, layer: &mut BTreeMap<String, Entry>) -> Result<(), Exit> {
-    let given = |id: &str| {
+/// Gives the other, which is then said by nobody.
+fn settle_exclusion(
+    matches: &ArgMatches,
+    layer: &mut BTreeMap<String, Entry>,
+) -> Result<Option<&'static str>, Exit> {
+    const BOTH: [&str; 2] = ["url", "local"];
+    let nearness = |id: &str| {
         let matches = matches.subcommand().map(|(_, matches)| matches);
-        let source = matches.and_then(|matches| matches.value_source(id));
-        source.is_some_and(|source| source != ValueSource::DefaultValue)
+        // A switch that is off excludes nothing.
+        let matches = matches.filter(|matches| id == BOTH[0] || matches.get_flag(id));
+        match matches.and_then(|matches| matches.value_source(id)) {
+            Some(ValueSource::CommandLine) => 3,
+            Some(ValueSource::EnvVariable) => 2,
+            _ if layer.get(id).is_some_and(|entry| entry.values != ["false"]) => 1,
+            _ => 0,
+        }
     };
-    if given("url") {
-        layer.remove("local");
-    } else if given("local") {
-        layer.remove("url");
-    }
-    match (layer.get("local"), layer.get("url")) {
-        (Some(local), Some(url)) if local.values == ["true"] => Err(Exit::new(
+    let [url, local] = BOTH.map(nearness);
+    if url == local && url > 0 {
+        return Err(Exit::new(
             Code::Usage,
-            format!(
-                "{}: local = true excludes the url of {}",
-                local.origin, url.origin
-            ),
+            "a url and the embedded server (local) exclude each other",
         )
-        .with_hint("leave one of them out")),
-        _ => Ok(()),
+        .with_hint("leave one of them out; \"kaiwa config path\" is the file they may stand in"));
     }
+    let outdone = match url.cmp(&local) {
+        Ordering::Less => BOTH[0],
+        Ordering::Equal => return Ok(None),
+        Ordering::Greater => BOTH[1],
+    };
+    layer.remove(outdone);
+    Ok(Some(outdone))
 }
 
 /// Where the configuration is.
