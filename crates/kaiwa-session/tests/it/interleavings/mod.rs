@@ -94,8 +94,8 @@ fn run(transcribes: bool) {
         }
         Err(TestError::Abort(reason)) => panic!("seed {seed}: {reason}"),
     }
-    // What never happens is not tested.
-    assert!(transcribes || cases < INTERLEAVINGS || doubts.get() > 0);
+    // What never happens is not tested; it is rare.
+    assert!(transcribes || cases < 5_000 || doubts.get() > 0);
     let seconds = begun.elapsed().as_secs_f64();
     println!(
         "{} interleavings, {} steps, seed {seed}, {} doubts, {} kinds of events validated, \
@@ -145,8 +145,8 @@ impl Driver {
         };
         let mut requested = json!({"type": kind, "audio": {"input": {
             "format": {"type": "audio/pcmu"}, "transcription": {"model": "whisper-1"}}}});
-        if !transcribes && seed.is_multiple_of(3) {
-            // Where sounds over the assistant's voice are weighed.
+        if !transcribes && seed % 4 == 2 {
+            // Half of those that work ahead, where sounds over the assistant's voice are weighed.
             let audio = &mut requested["audio"];
             audio["input"]["turn_detection"] = json!({"type": "semantic_vad"});
             audio["output"] = json!({"format": {"type": "audio/pcmu"}});
