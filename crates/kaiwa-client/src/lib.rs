@@ -8,7 +8,8 @@
 //! - A [`Client`] is a session event by event, for programs that decide everything
 //!   themselves; it keeps responses in order. See the examples of this crate.
 //! - A [`SoundCard`] captures and plays on one clock.
-//!   [`FileCard`] makes one of files, streams and queues.
+//!   [`FileCard`] makes one of files, streams and queues, `DeviceCard` (feature `devices`) of
+//!   a microphone and a speaker.
 //! - [`Playback`](playback::Playback) knows what of each item was really played.
 //! - A [`Conversation`] joins the three: it streams the microphone, takes typed turns,
 //!   stops the assistant when the user speaks, tells the server what was heard, and tells
@@ -29,6 +30,8 @@ pub mod card;
 mod client;
 mod conversation;
 pub mod costs;
+#[cfg(feature = "devices")]
+pub mod device;
 mod endpoint;
 mod link;
 mod opening;
@@ -39,14 +42,16 @@ mod responses;
 mod testing;
 
 pub use card::{
-    CardError, CardErrorKind, FileCard, FileCardBuilder, Mic, MicQueue, MicState, Pace, SoundCard,
-    Speaker,
+    CardError, CardErrorKind, DeviceChange, DeviceNotice, FileCard, FileCardBuilder, Mic, MicQueue,
+    MicState, Pace, Side, SoundCard, Speaker,
 };
 pub use client::{Client, ClientError};
 pub use conversation::{
     Bill, Conversation, ConversationConfig, CostConfig, EndReason, Event, Handle, HandleError,
     Moment, OutputMode, SpeechEnd, Trace, TraceEntry, Transcription, Turn, TurnLatency, Usage,
 };
+#[cfg(feature = "devices")]
+pub use device::{Choice, DeviceCard, DeviceConfig, DeviceError};
 pub use endpoint::Endpoint;
 pub use link::{Closed, Direction, Incoming, Link, LinkError, LinkErrorKind, Tap};
 pub use profile::{Profile, UnknownProfile};

@@ -3,6 +3,7 @@
 mod error;
 mod file;
 mod mic;
+mod notice;
 mod pace;
 mod speaker;
 
@@ -11,6 +12,7 @@ use std::future::Future;
 pub use self::error::{CardError, CardErrorKind};
 pub use self::file::{FileCard, FileCardBuilder};
 pub use self::mic::{Mic, MicQueue};
+pub use self::notice::{DeviceChange, DeviceNotice, Side};
 pub use self::pace::Pace;
 pub use self::speaker::Speaker;
 
@@ -62,6 +64,11 @@ pub trait SoundCard: Send + 'static {
     /// Samples that were given to [`play`](Self::play) and are not audible yet.
     fn output_latency(&self) -> u64 {
         0
+    }
+
+    /// What has changed about the devices since the last call, oldest first; the card goes on.
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        None
     }
 
     /// Completes the output and the recording.
