@@ -155,7 +155,9 @@ impl Drop for Recorder {
 
 #[tokio::test]
 async fn the_microphone_is_heard_whole() {
-    let Some(daemon) = Daemon::start() else { return };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
     daemon.speaker("room");
     daemon.microphone("desk", "room");
     let mut card = DeviceCard::open(&config(&daemon, "desk", "none")).expect("a card");
@@ -168,7 +170,9 @@ async fn the_microphone_is_heard_whole() {
 
 #[tokio::test]
 async fn the_speaker_plays_in_order_and_without_gaps() {
-    let Some(daemon) = Daemon::start() else { return };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
     daemon.speaker("front");
     let recorder = Recorder::of(&daemon, "front.monitor");
     let mut card = DeviceCard::open(&config(&daemon, "none", "front")).expect("a card");
@@ -176,9 +180,8 @@ async fn the_speaker_plays_in_order_and_without_gaps() {
     // Every sample is one more than the one before; it never is zero.
     let mut n = 0_u32;
     let count = move || {
-        let frame = std::array::from_fn(|index| {
-            ((n + index as u32) % 30_000 + 1) as f32 / 32_768.0
-        });
+        let frame =
+            std::array::from_fn(|index| ((n + index as u32) % 30_000 + 1) as f32 / 32_768.0);
         n += TICK as u32;
         Some(frame)
     };
@@ -205,7 +208,9 @@ async fn the_speaker_plays_in_order_and_without_gaps() {
 
 #[tokio::test]
 async fn both_devices_share_the_speakers_clock() {
-    let Some(daemon) = Daemon::start() else { return };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
     daemon.speaker("front");
     daemon.microphone("desk", "front");
     let mut card = DeviceCard::open(&config(&daemon, "desk", "front")).expect("a card");
@@ -223,7 +228,9 @@ async fn both_devices_share_the_speakers_clock() {
 
 #[tokio::test]
 async fn the_default_is_followed() {
-    let Some(daemon) = Daemon::start() else { return };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
     daemon.speaker("front");
     daemon.speaker("back");
     daemon.microphone("desk", "front");
@@ -234,7 +241,9 @@ async fn the_default_is_followed() {
     let listed = devices(&config(&daemon, "none", "none")).expect("a list");
     let default = |side| {
         let mut devices = listed.of(side).iter();
-        devices.find(|device| device.is_default).map(|device| device.name.clone())
+        devices
+            .find(|device| device.is_default)
+            .map(|device| device.name.clone())
     };
     assert_eq!(default(Side::Speaker).as_deref(), Some("front"));
     assert_eq!(default(Side::Microphone).as_deref(), Some("desk"));
@@ -264,7 +273,9 @@ async fn the_default_is_followed() {
 
 #[tokio::test]
 async fn devices_may_go_and_come_back() {
-    let Some(daemon) = Daemon::start() else { return };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
     let speaker = daemon.speaker("front");
     let microphone = daemon.microphone("desk", "front");
     let mut card = DeviceCard::open(&config(&daemon, "desk", "front")).expect("a card");
@@ -285,7 +296,10 @@ async fn devices_may_go_and_come_back() {
         silent >= 50 && gone.len() == 2
     })
     .await;
-    assert!(gone.iter().all(|notice| notice.change == DeviceChange::Gone));
+    assert!(
+        gone.iter()
+            .all(|notice| notice.change == DeviceChange::Gone)
+    );
     assert!(gone.iter().all(|notice| notice.device.is_none()));
     assert_eq!(card.output_latency(), 0);
 
@@ -298,12 +312,17 @@ async fn devices_may_go_and_come_back() {
         whole(frame) && back.len() == 2
     })
     .await;
-    assert!(back.iter().all(|notice| notice.change == DeviceChange::Back));
+    assert!(
+        back.iter()
+            .all(|notice| notice.change == DeviceChange::Back)
+    );
 }
 
 #[tokio::test]
 async fn another_device_stands_in_while_a_named_one_is_gone() {
-    let Some(daemon) = Daemon::start() else { return };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
     daemon.speaker("front");
     daemon.microphone("desk", "front");
     let headset = daemon.microphone("headset", "front");
@@ -332,7 +351,9 @@ async fn another_device_stands_in_while_a_named_one_is_gone() {
 
 #[tokio::test]
 async fn a_sound_server_that_dies_leaves_the_clock_running() {
-    let Some(daemon) = Daemon::start() else { return };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
     daemon.speaker("front");
     daemon.microphone("desk", "front");
     let mut card = DeviceCard::open(&config(&daemon, "default", "default")).expect("a card");
@@ -352,20 +373,35 @@ async fn a_sound_server_that_dies_leaves_the_clock_running() {
 fn what_is_missing_is_said_in_a_sentence() {
     let mut nowhere = DeviceConfig::default();
     nowhere.server = Some(Path::new("/nonexistent/native").to_owned());
-    let error = DeviceCard::open(&nowhere).expect_err("no server").to_string();
-    assert!(error.starts_with("no sound server answers (/nonexistent/native: "), "{error}");
+    let error = DeviceCard::open(&nowhere)
+        .expect_err("no server")
+        .to_string();
+    assert!(
+        error.starts_with("no sound server answers (/nonexistent/native: "),
+        "{error}"
+    );
     assert!(error.contains("start PulseAudio or PipeWire"), "{error}");
     assert_eq!(devices(&nowhere).expect_err("no server").to_string(), error);
 
-    let Some(daemon) = Daemon::start() else { return };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
     let error = DeviceCard::open(&config(&daemon, "default", "default"));
     let error = error.expect_err("no devices").to_string();
-    assert!(error.starts_with("there is no microphone and no speaker"), "{error}");
+    assert!(
+        error.starts_with("there is no microphone and no speaker"),
+        "{error}"
+    );
     daemon.speaker("front");
     let error = DeviceCard::open(&config(&daemon, "none", "rear"));
     let error = error.expect_err("no such speaker").to_string();
-    assert_eq!(error, "there is no speaker \"rear\"; `kaiwa devices` lists what there is");
+    assert_eq!(
+        error,
+        "there is no speaker \"rear\"; `kaiwa devices` lists what there is"
+    );
     let mut card = DeviceCard::open(&config(&daemon, "default", "default")).expect("a card");
-    let notice = card.notice().expect("no microphone but the speaker's monitor");
+    let notice = card
+        .notice()
+        .expect("no microphone but the speaker's monitor");
     assert_eq!((notice.side, notice.device), (Side::Microphone, None));
 }

@@ -40,6 +40,7 @@ Exit codes:
   6    the input is not usable audio or text
   7    the output cannot be written
   8    the budget has no room for another answer
+  9    no sound device can be used, or not the one that was named
   130  stopped by Ctrl-C; what was recorded so far is complete";
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Watch a spoken conversation of three turns, offline; ends by itself.
     Demo(DemoArgs),
+    /// List microphones and speakers.
+    Devices(DevicesArgs),
     /// Show a recording of "kaiwa talk --record": one page with sound, turns, jobs and times.
     Inspect(InspectArgs),
     /// List, fetch and check the model files of the embedded engines.
@@ -140,6 +143,15 @@ pub(crate) struct TalkArgs {
     /// mono, 24000 Hz), or none.
     #[arg(long, value_name = "FILE|-|none")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Where you are heard: a microphone's number, or words of its name ("kaiwa devices"),
+    /// default, or none. At a terminal, and without --input, --output and --text, default.
+    #[arg(long, value_name = "NAME|N|none", conflicts_with_all = ["input", "output", "fast"])]
+    pub(crate) mic: Option<String>,
+
+    /// Where the assistant is heard, in the same way.
+    #[arg(long, value_name = "NAME|N|none", conflicts_with_all = ["input", "output", "fast"])]
+    pub(crate) speaker: Option<String>,
 
     /// A typed turn; may be given several times. Without --input and --text, lines are read
     /// from the terminal.
@@ -289,6 +301,13 @@ pub(crate) struct DemoArgs {
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DevicesArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

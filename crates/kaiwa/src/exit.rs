@@ -22,6 +22,8 @@ pub(crate) enum Code {
     Output = 7,
     /// The budget has no room for another answer.
     Budget = 8,
+    /// No sound device can be used, or not the one that was named.
+    Device = 9,
     /// Stopped by Ctrl-C; what was recorded so far is complete.
     Interrupted = 130,
 }

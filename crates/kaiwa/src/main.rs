@@ -7,6 +7,7 @@ mod bench;
 mod breakdown;
 mod cli;
 mod demo;
+mod devices;
 mod engines;
 mod exit;
 mod fetch;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Talk(arguments) => block_on(talk::run(arguments)),
         Command::Serve(arguments) => block_on(serve::run(arguments)),
+        Command::Devices(arguments) => devices::run(&arguments),
         Command::Demo(arguments) => block_on(demo::run(arguments)),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Models { command } => models::run(command),

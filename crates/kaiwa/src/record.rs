@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kaiwa_client::{FileCardBuilder, Moment, Pace, Trace};
+use kaiwa_client::{DeviceCard, FileCardBuilder, Moment, Pace, Trace};
 use kaiwa_server::JournalObserver;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -107,6 +107,14 @@ impl Recording {
         create(&self.folder, AUDIO)?;
         let loss = self.loss.clone();
         Ok(card.record_while_possible(path, move |error| loss.tell(error)))
+    }
+
+    /// The same for a card of devices.
+    pub(crate) fn sound_of_devices(&self, card: DeviceCard) -> Result<DeviceCard, Exit> {
+        create(&self.folder, AUDIO)?;
+        let loss = self.loss.clone();
+        let path = self.folder.join(AUDIO);
+        Ok(card.record_while_possible(path, move |error| loss.tell(error))?)
     }
 
     /// Sees every event of the protocol, and shows it to another that wants to.

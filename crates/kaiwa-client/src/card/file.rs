@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::mic::Mic;
 use super::pace::{Pace, Ticks};
-use super::speaker::{Speaker, Wav};
+use super::recording::{Lost, Recording};
+use super::speaker::Speaker;
 use super::{CardError, Frame, MicState, SoundCard};
 
 /// A [`SoundCard`] that hears a file, a stream or a queue, plays into a file, a stream or
@@ -15,7 +16,7 @@ use super::{CardError, Frame, MicState, SoundCard};
 pub struct FileCard {
     mic: Mic,
     speaker: Speaker,
-    recording: Option<Recording>,
+    recording: Recording,
     ticks: Ticks,
     /// What the speaker plays in the current tick.
     playing: Option<Box<Frame>>,
@@ -76,7 +77,7 @@ impl FileCardBuilder {
         path: impl AsRef<Path>,
         lost: impl FnOnce(CardError) + Send + 'static,
     ) -> Self {
-        self.lost = Some(Lost(Box::new(lost)));
+        self.lost = Some(Lost::new(lost));
         self.record(path)
     }
 
@@ -94,11 +95,8 @@ impl FileCardBuilder {
     /// When the recording cannot be created.
     pub fn build(self) -> Result<FileCard, CardError> {
         let recording = match &self.record {
-            Some(path) => Some(Recording {
-                wav: Wav::create(path, 2, true)?,
-                lost: self.lost,
-            }),
-            None => None,
+            Some(path) => Recording::create(path, self.lost)?,
+            None => Recording::default(),
         };
         Ok(FileCard {
             mic: self.mic,
@@ -134,16 +132,7 @@ impl SoundCard for FileCard {
         self.mic.ready(due).await?;
         // From here on nothing waits, so a dropped future has taken nothing.
         self.mic.take(frame);
-        if let Some(recording) = &mut self.recording
-            && let Err(error) = recording.wav.write_stereo(frame, self.playing.as_deref())
-        {
-            match recording.lost.take() {
-                Some(Lost(tell)) => tell(error),
-                None => return Err(error),
-            }
-            self.recording = None;
-        }
-        Ok(())
+        self.recording.write(frame, self.playing.as_deref())
     }
 
     fn mic(&self) -> MicState {
@@ -159,38 +148,8 @@ impl SoundCard for FileCard {
     }
 
     async fn finish(&mut self) -> Result<(), CardError> {
-        let recorded = match self.recording.take() {
-            Some(Recording { wav, lost }) => match (wav.finalize(), lost) {
-                (Err(error), Some(Lost(tell))) => {
-                    tell(error);
-                    Ok(())
-                }
-                (finished, _) => finished,
-            },
-            None => Ok(()),
-        };
+        let recorded = self.recording.finish();
         self.speaker.finish().await.and(recorded)
-    }
-}
-
-/// The stereo recording.
-struct Recording {
-    wav: Wav,
-    /// Who is told of its failure in the card's place.
-    lost: Option<Lost>,
-}
-
-struct Lost(Box<dyn FnOnce(CardError) + Send>);
-
-impl std::fmt::Debug for Lost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Lost")
-    }
-}
-
-impl std::fmt::Debug for Recording {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Recording")
     }
 }
 

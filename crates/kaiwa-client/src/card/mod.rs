@@ -5,6 +5,7 @@ mod file;
 mod mic;
 mod notice;
 mod pace;
+mod recording;
 mod speaker;
 
 use std::future::Future;
@@ -14,6 +15,8 @@ pub use self::file::{FileCard, FileCardBuilder};
 pub use self::mic::{Mic, MicQueue};
 pub use self::notice::{DeviceChange, DeviceNotice, Side};
 pub use self::pace::Pace;
+#[cfg(feature = "devices")]
+pub(crate) use self::recording::{Lost, Recording};
 pub use self::speaker::Speaker;
 
 /// Samples of a tick: 20 ms at 24 kHz.

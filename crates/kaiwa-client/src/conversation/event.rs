@@ -2,6 +2,7 @@ use kaiwa_protocol::Usage as Reported;
 use serde::Serialize;
 
 use crate::costs::{Cost, Spent};
+use crate::card::{DeviceChange, DeviceNotice, Side};
 
 /// An event and when it happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -55,6 +56,17 @@ pub enum Event {
         session: String,
         /// The model, as the server calls it.
         model: Option<String>,
+    },
+    /// The microphone or the speaker has changed; the conversation goes on.
+    Device {
+        /// Which of them.
+        side: Side,
+        /// What happened.
+        change: DeviceChange,
+        /// The device that is used from now on; `None` for silence until there is one.
+        device: Option<String>,
+        /// The same in one sentence.
+        message: String,
     },
     /// Nothing follows.
     Ended {
@@ -137,6 +149,17 @@ pub enum Event {
         /// What.
         message: String,
     },
+}
+
+impl From<DeviceNotice> for Event {
+    fn from(notice: DeviceNotice) -> Self {
+        Self::Device {
+            message: notice.to_string(),
+            side: notice.side,
+            change: notice.change,
+            device: notice.device,
+        }
+    }
 }
 
 /// From the end of the user's turn to the assistant's voice, step by step.

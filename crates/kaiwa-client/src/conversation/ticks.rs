@@ -135,6 +135,9 @@ impl<C: SoundCard> Driver<C> {
         self.clock.position += TICK as u64;
         self.clock.ticking = false;
         self.clock.playing = false;
+        while let Some(notice) = self.card.notice() {
+            self.emit(notice.into());
+        }
         let mic = self.card.mic();
         let wants_silence = self.wants_silence();
         let input = &mut self.input;

@@ -1,6 +1,6 @@
 //! A sound card made of real devices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::backend::{self, Backend};
 use super::clock::Clock;
 use super::line::Line;
 use super::{Choice, DeviceError, DeviceNotice};
-use crate::card::{CardError, Frame, MicState, Pace, SoundCard, TICK};
+use crate::card::{CardError, Frame, Lost, MicState, Pace, Recording, SoundCard, TICK};
 
 /// The end of the output is waited for no longer than this.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -39,6 +39,9 @@ pub struct DeviceCard {
     line: Arc<Line>,
     clock: Clock,
     mic: MicState,
+    recording: Recording,
+    /// What the speaker plays in the current tick, if anything.
+    playing: Option<Box<Frame>>,
 }
 
 impl DeviceCard {
@@ -60,7 +63,25 @@ impl DeviceCard {
                 Choice::None => MicState::Off,
                 Choice::Default | Choice::Named(_) => MicState::Open,
             },
+            recording: Recording::default(),
+            playing: None,
         })
+    }
+
+    /// Records both sides into a stereo WAV as
+    /// [`FileCardBuilder::record_while_possible`](crate::FileCardBuilder::record_while_possible)
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// When the recording cannot be created.
+    pub fn record_while_possible(
+        mut self,
+        path: impl AsRef<Path>,
+        lost: impl FnOnce(CardError) + Send + 'static,
+    ) -> Result<Self, CardError> {
+        self.recording = Recording::create(path.as_ref(), Some(Lost::new(lost)))?;
+        Ok(self)
     }
 
     /// Samples at 24 kHz that the microphone has given and [`capture`](SoundCard::capture)
@@ -74,6 +95,7 @@ impl DeviceCard {
 impl SoundCard for DeviceCard {
     fn play(&mut self, frame: Option<&Frame>) -> Result<(), CardError> {
         self.line.begin();
+        self.playing = frame.map(|frame| Box::new(*frame));
         self.clock.begin(self.line.asked(), self.line.has_speaker());
         if !self.line.has_speaker() {
             return Ok(());
@@ -96,7 +118,10 @@ impl SoundCard for DeviceCard {
     }
 
     async fn capture(&mut self, frame: &mut Frame) -> Result<(), CardError> {
-        while !self.clock.is_over(self.line.asked(), self.line.has_speaker()) {
+        while !self
+            .clock
+            .is_over(self.line.asked(), self.line.has_speaker())
+        {
             tokio::select! {
                 () = self.line.news() => {}
                 () = tokio::time::sleep_until(self.clock.wake()) => {}
@@ -104,7 +129,7 @@ impl SoundCard for DeviceCard {
         }
         // From here on nothing waits, so a dropped future has taken nothing.
         self.line.take_mic(frame);
-        Ok(())
+        self.recording.write(frame, self.playing.as_deref())
     }
 
     fn mic(&self) -> MicState {
@@ -130,7 +155,7 @@ impl SoundCard for DeviceCard {
     async fn finish(&mut self) -> Result<(), CardError> {
         let left = samples_to_ms(self.line.output_latency(), WIRE_RATE_HZ);
         tokio::time::sleep(Duration::from_millis(left).min(DRAIN)).await;
-        Ok(())
+        self.recording.finish()
     }
 }
 

@@ -162,7 +162,10 @@ impl Line {
             return 0;
         }
         let measured = *lock(&self.output);
-        let since = self.given.load(Ordering::Acquire).saturating_sub(measured.given);
+        let since = self
+            .given
+            .load(Ordering::Acquire)
+            .saturating_sub(measured.given);
         let played = measured.at.elapsed().as_micros() as u64 * u64::from(WIRE_RATE_HZ) / 1_000_000;
         (measured.queued + since).saturating_sub(played)
     }

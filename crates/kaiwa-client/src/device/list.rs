@@ -172,7 +172,10 @@ mod tests {
     #[test]
     fn what_is_not_there_or_not_clear_is_said() {
         let unknown = found("9").expect_err("no such number");
-        assert!(unknown.starts_with("there is no microphone \"9\""), "{unknown}");
+        assert!(
+            unknown.starts_with("there is no microphone \"9\""),
+            "{unknown}"
+        );
         let unclear = found("microphone").expect_err("two match");
         assert!(unclear.contains("card.input, headset.input"), "{unclear}");
         assert!(found("").is_err());

@@ -144,7 +144,8 @@ impl MicRing {
 
     /// Drops the oldest beyond `count`.
     fn keep(&mut self, count: usize) {
-        self.samples.drain(..self.samples.len().saturating_sub(count));
+        self.samples
+            .drain(..self.samples.len().saturating_sub(count));
     }
 
     fn unprime(&mut self) {

@@ -18,11 +18,17 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts one; `None`, and a line that says so, where there is no PulseAudio.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     pub(crate) fn start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let mut daemon = Self::command("pulseaudio", &folder);
         daemon
-            .args(["-n", "--daemonize=no", "--use-pid-file=no", "--disable-shm=yes"])
+            .args([
+                "-n",
+                "--daemonize=no",
+                "--use-pid-file=no",
+                "--disable-shm=yes",
+            ])
             .args(["--exit-idle-time=-1", "--high-priority=no", "--realtime=no"])
             .args(["--log-target=stderr", "--log-level=info", "-L"])
             .arg(format!(

@@ -1,5 +1,6 @@
 //! `kaiwa talk`: one conversation, with whoever the flags name.
 
+mod card;
 mod connect;
 mod costs;
 mod plan;
@@ -9,11 +10,14 @@ mod typed;
 use std::{fs::File, path::Path, time::Duration};
 
 use kaiwa_client::{
-    Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, SoundCard, Trace, Turn,
+    Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Trace, Turn,
 };
 use kaiwa_protocol::codes;
 
-use self::plan::{Plan, Typing};
+use self::{
+    card::Card,
+    plan::{Plan, Typing},
+};
 pub(crate) use self::{
     connect::{embedded, link, load},
     plan::taken,
@@ -200,7 +204,13 @@ pub(crate) async fn follow(
     }
 }
 
-fn card(plan: &mut Plan, recording: Option<&Recording>) -> Result<impl SoundCard + use<>, Exit> {
+fn card(plan: &mut Plan, recording: Option<&Recording>) -> Result<Card, Exit> {
+    if let Some(devices) = plan.devices.take() {
+        return Ok(Card::Devices(match recording {
+            Some(recording) => recording.sound_of_devices(devices.card)?,
+            None => devices.card,
+        }));
+    }
     let mut card = FileCard::builder()
         .mic(plan.mic())
         .speaker(plan.speaker()?)
@@ -208,7 +218,7 @@ fn card(plan: &mut Plan, recording: Option<&Recording>) -> Result<impl SoundCard
     if let Some(recording) = recording {
         card = recording.sound(card)?;
     }
-    Ok(card.build()?)
+    Ok(Card::File(card.build()?))
 }
 
 /// Writes every protocol event as a line of JSON.

@@ -7,9 +7,12 @@ use std::{
 };
 
 use kaiwa_audio::Clip;
-use kaiwa_client::{CardError, CardErrorKind, Endpoint, Mic, OutputMode, Pace, Speaker, Turn};
+use kaiwa_client::{
+    CardError, CardErrorKind, Choice, Endpoint, Mic, OutputMode, Pace, Speaker, Turn,
+};
 use kaiwa_protocol::Eagerness;
 
+use super::card::{self, Devices};
 use crate::{
     cli::{self, EngineKind, TalkArgs},
     exit::{Code, Exit},
@@ -32,6 +35,8 @@ pub(super) struct Plan {
     pub(super) transcript_to_stderr: bool,
     /// What a person should know before it starts.
     pub(super) notice: Option<String>,
+    /// Opened already; else there are files, pipes or nothing.
+    pub(super) devices: Option<Devices>,
     hearing: Hearing,
     speaking: Speaking,
 }
@@ -73,30 +78,41 @@ impl Plan {
         };
         let typed_lines = arguments.text.is_empty() && matches!(hearing, Hearing::Nothing);
         let at_terminal = typed_lines && io::stdin().is_terminal();
-        let speaking = match &arguments.output {
-            Some(path) if is_dash(path) => Speaking::Stdout,
-            Some(path) if path.as_os_str() == "none" => Speaking::Nothing,
-            Some(path) => Speaking::File(path.clone()),
-            None if at_terminal => Speaking::File(DEFAULT_OUTPUT.into()),
-            None => Speaking::Nothing,
-        };
         if let Some(text) = arguments.text.iter().find(|text| text.trim().is_empty()) {
             return Err(
                 Exit::new(Code::Input, format!("the typed turn {text:?} is empty"))
                     .with_hint("--text takes what you want to say"),
             );
         }
+        let target = target(arguments)?;
+        let alone = at_terminal && arguments.output.is_none() && io::stdout().is_terminal();
+        let devices = card::devices(arguments, alone)?;
+        let speaking = match &arguments.output {
+            Some(path) if is_dash(path) => Speaking::Stdout,
+            Some(path) if path.as_os_str() == "none" => Speaking::Nothing,
+            Some(path) => Speaking::File(path.clone()),
+            None if devices.is_some() => Speaking::Nothing,
+            None if at_terminal => Speaking::File(DEFAULT_OUTPUT.into()),
+            None => Speaking::Nothing,
+        };
         let spoken = !matches!(hearing, Hearing::Nothing);
         // Typed questions whose answers nobody hears are answered in writing.
-        let written = !spoken && matches!(speaking, Speaking::Nothing);
-        let notice = at_terminal.then(|| match &speaking {
-            Speaking::File(path) => format!(
+        let written = match &devices {
+            Some(devices) => devices.speaker == Choice::None,
+            None => !spoken && matches!(speaking, Speaking::Nothing),
+        };
+        let notice = at_terminal.then(|| match (&speaking, &devices) {
+            (_, Some(devices)) if devices.microphone != Choice::None => {
+                "Speak, or type and press Enter. With loudspeakers, use headphones: the assistant \
+                 would hear itself. End with Ctrl-C."
+                    .to_owned()
+            }
+            (Speaking::File(path), _) => format!(
                 "Type and press Enter; the spoken answers go to {}. End with Ctrl-D.",
                 path.display()
             ),
             _ => "Type and press Enter. End with Ctrl-D.".to_owned(),
         });
-        let target = target(arguments)?;
         Ok(Self {
             instructions: arguments
                 .instructions
@@ -118,9 +134,11 @@ impl Plan {
                 OutputMode::Audio
             },
             // Nobody listens along to a file, so typed conversations do not wait for it.
-            fast: arguments.fast || (!spoken && !matches!(speaking, Speaking::Stdout)),
+            fast: devices.is_none()
+                && (arguments.fast || (!spoken && !matches!(speaking, Speaking::Stdout))),
             transcript_to_stderr: matches!(speaking, Speaking::Stdout),
             notice,
+            devices,
             hearing,
             speaking,
         })

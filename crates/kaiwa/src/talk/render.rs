@@ -128,6 +128,7 @@ impl Renderer {
                 self.line(format_args!("  [the answer is incomplete: {why}]"))
             }
             Event::Error { message, .. } => self.line(format_args!("  [error: {message}]")),
+            Event::Device { message, .. } => self.line(format_args!("  [{message}]")),
             Event::Warning { message } => self.line(format_args!("  [{message}]")),
             _ => Ok(()),
         }

@@ -52,11 +52,13 @@ pub(super) struct Running {
 
 impl Backend for Running {
     fn play(&self, frame: &Frame) {
-        self.shared.with_player(|player, channel| player.play(channel, frame));
+        self.shared
+            .with_player(|player, channel| player.play(channel, frame));
     }
 
     fn play_silence(&self, samples: u64) {
-        self.shared.with_player(|player, channel| player.silence(channel, samples));
+        self.shared
+            .with_player(|player, channel| player.silence(channel, samples));
     }
 }
 
@@ -147,7 +149,7 @@ impl Hearing {
         }
     }
 
-    fn command(&self, player: &Player, command: Command) {
+    fn command(&self, player: &Player, command: &Command) {
         let speaker = self.shared.speaker.load(Ordering::Acquire);
         match command {
             Command::Request(request) if request.channel == speaker => {
@@ -157,11 +159,11 @@ impl Hearing {
             Command::Underflow(underflow) if underflow.channel == speaker => {
                 self.tell(News::Underrun);
             }
-            Command::PlaybackStreamKilled(channel) if channel == speaker => {
+            Command::PlaybackStreamKilled(channel) if *channel == speaker => {
                 self.tell(News::Killed(Side::Speaker));
             }
             Command::RecordStreamKilled(channel)
-                if channel == self.shared.mic.load(Ordering::Acquire) =>
+                if *channel == self.shared.mic.load(Ordering::Acquire) =>
             {
                 self.tell(News::Killed(Side::Microphone));
             }

@@ -53,18 +53,24 @@ pub(super) fn devices(connection: &mut Connection) -> Result<Devices, Trouble> {
     let server: ServerInfo = connection.ask(&Command::GetServerInfo)?;
     let sinks: Vec<SinkInfo> = connection.ask(&Command::GetSinkInfoList)?;
     let sources: Vec<SourceInfo> = connection.ask(&Command::GetSourceInfoList)?;
-    let device = |number, name: CString, description: Option<CString>, default: &Option<CString>| {
-        let text = |text: &CString| text.to_string_lossy().into_owned();
-        Device {
-            number,
-            is_default: default.as_ref() == Some(&name),
-            description: description.as_ref().map_or_else(|| text(&name), text),
-            name: text(&name),
-            is_monitor: false,
-        }
-    };
+    let device =
+        |number, name: CString, description: Option<CString>, default: &Option<CString>| {
+            let text = |text: &CString| text.to_string_lossy().into_owned();
+            Device {
+                number,
+                is_default: default.as_ref() == Some(&name),
+                description: description.as_ref().map_or_else(|| text(&name), text),
+                name: text(&name),
+                is_monitor: false,
+            }
+        };
     let speakers = sinks.into_iter().map(|sink| {
-        device(sink.index, sink.name, sink.description, &server.default_sink_name)
+        device(
+            sink.index,
+            sink.name,
+            sink.description,
+            &server.default_sink_name,
+        )
     });
     let microphones = sources.into_iter().map(|source| Device {
         is_monitor: source.monitor_of_sink_index.is_some(),
@@ -187,15 +193,14 @@ impl Stream {
         connection: &mut Connection,
         latency_ms: u32,
     ) -> Result<u64, Trouble> {
-        let reply: SetPlaybackStreamBufferAttrReply =
-            connection.ask(&Command::SetPlaybackStreamBufferAttr(
-                SetPlaybackStreamBufferAttrParams {
-                    index: self.channel,
-                    buffer_attr: buffer(latency_ms),
-                    adjust_latency: true,
-                    early_requests: false,
-                },
-            ))?;
+        let reply: SetPlaybackStreamBufferAttrReply = connection.ask(
+            &Command::SetPlaybackStreamBufferAttr(SetPlaybackStreamBufferAttrParams {
+                index: self.channel,
+                buffer_attr: buffer(latency_ms),
+                adjust_latency: true,
+                early_requests: false,
+            }),
+        )?;
         let before = std::mem::replace(&mut self.buffer, reply.buffer_attr.target_length);
         Ok(u64::from(self.buffer.saturating_sub(before) / 2))
     }

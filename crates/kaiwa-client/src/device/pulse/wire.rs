@@ -31,7 +31,7 @@ const CONTROL: u32 = u32::MAX;
 /// What the server says by itself.
 pub(super) enum Said<'a> {
     /// Something about streams or devices.
-    Command(Command),
+    Command(&'a Command),
     /// Nothing any more.
     Lost,
     /// What the microphone of a channel heard.
@@ -57,6 +57,10 @@ impl From<Trouble> for DeviceError {
 }
 
 /// What is to be written.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the queue has its memory from the beginning, and a tick allocates nothing"
+)]
 enum Out {
     Command(Vec<u8>),
     Frame { channel: u32, frame: Frame },
@@ -77,7 +81,9 @@ impl Player {
 
     pub(super) fn silence(&self, channel: u32, samples: u64) {
         // No stretch of silence is longer than what is forgiven, but no memory depends on it.
-        let samples = usize::try_from(samples).unwrap_or(usize::MAX).min(LONGEST / 4);
+        let samples = usize::try_from(samples)
+            .unwrap_or(usize::MAX)
+            .min(LONGEST / 4);
         self.send(Out::Silence { channel, samples });
     }
 
@@ -274,7 +280,9 @@ impl Reader {
             } = protocol::read_descriptor(&mut self.socket)?;
             let length = length as usize;
             if length > LONGEST {
-                return Err(ProtocolError::Invalid(format!("a message of {length} bytes")));
+                return Err(ProtocolError::Invalid(format!(
+                    "a message of {length} bytes"
+                )));
             }
             message.resize(length, 0);
             self.socket.read_exact(&mut message)?;
@@ -291,7 +299,7 @@ impl Reader {
                 }
                 Ok((id, Command::Error(error))) => (id, Err(error)),
                 Ok((_, command)) => {
-                    hear(&self.player, Said::Command(command));
+                    hear(&self.player, Said::Command(&command));
                     continue;
                 }
                 // News of a kind that is unknown here does not concern us.

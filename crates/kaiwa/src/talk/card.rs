@@ -1,0 +1,114 @@
+//! The conversation's sound card: files and pipes, or a microphone and a speaker.
+
+use kaiwa_client::{
+    CardError, Choice, DeviceCard, DeviceConfig, DeviceNotice, FileCard, MicState, Pace, SoundCard,
+    card::Frame,
+};
+
+use crate::{cli::TalkArgs, exit::Exit, output};
+
+/// Either kind of card.
+pub(super) enum Card {
+    Devices(DeviceCard),
+    File(FileCard),
+}
+
+/// Opened devices, and what the flags say of them.
+pub(super) struct Devices {
+    pub(super) card: DeviceCard,
+    pub(super) microphone: Choice,
+    pub(super) speaker: Choice,
+}
+
+/// Opens the devices that the flags ask for. A person at a terminal who asks for nothing gets
+/// the default ones, and goes on typing where there are none.
+pub(super) fn devices(arguments: &TalkArgs, at_terminal: bool) -> Result<Option<Devices>, Exit> {
+    let asked = arguments.mic.is_some() || arguments.speaker.is_some();
+    if !asked && !at_terminal {
+        return Ok(None);
+    }
+    let mut config = DeviceConfig::default();
+    config.microphone = choice(arguments.mic.as_deref());
+    config.speaker = choice(arguments.speaker.as_deref());
+    if (&config.microphone, &config.speaker) == (&Choice::None, &Choice::None) {
+        return Ok(None);
+    }
+    match DeviceCard::open(&config) {
+        Ok(card) => Ok(Some(Devices {
+            card,
+            microphone: config.microphone,
+            speaker: config.speaker,
+        })),
+        Err(error) if asked => Err(error.into()),
+        Err(error) => {
+            output::note(format_args!("Nothing can be heard: {error}."));
+            Ok(None)
+        }
+    }
+}
+
+fn choice(flag: Option<&str>) -> Choice {
+    match flag {
+        None | Some("default") => Choice::Default,
+        Some("none") => Choice::None,
+        Some(name) => Choice::Named(name.to_owned()),
+    }
+}
+
+impl SoundCard for Card {
+    fn play(&mut self, frame: Option<&Frame>) -> Result<(), CardError> {
+        match self {
+            Self::Devices(card) => card.play(frame),
+            Self::File(card) => card.play(frame),
+        }
+    }
+
+    async fn capture(&mut self, frame: &mut Frame) -> Result<(), CardError> {
+        match self {
+            Self::Devices(card) => card.capture(frame).await,
+            Self::File(card) => card.capture(frame).await,
+        }
+    }
+
+    fn mic(&self) -> MicState {
+        match self {
+            Self::Devices(card) => card.mic(),
+            Self::File(card) => card.mic(),
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        match self {
+            Self::Devices(card) => card.pace(),
+            Self::File(card) => card.pace(),
+        }
+    }
+
+    fn position(&self) -> u64 {
+        match self {
+            Self::Devices(card) => card.position(),
+            Self::File(card) => card.position(),
+        }
+    }
+
+    fn output_latency(&self) -> u64 {
+        match self {
+            Self::Devices(card) => card.output_latency(),
+            Self::File(card) => card.output_latency(),
+        }
+    }
+
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        match self {
+            Self::Devices(card) => card.notice(),
+            Self::File(card) => card.notice(),
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), CardError> {
+        match self {
+            Self::Devices(card) => card.finish().await,
+            Self::File(card) => card.finish().await,
+        }
+    }
+}
