@@ -38,6 +38,10 @@ mod opening;
 pub mod playback;
 mod profile;
 mod responses;
+#[cfg(all(test, feature = "devices", target_os = "linux"))]
+#[path = "../tests/sound/mod.rs"]
+#[expect(dead_code, reason = "made for the tests of the card")]
+mod sound;
 #[cfg(test)]
 mod testing;
 

@@ -207,6 +207,34 @@ async fn the_speaker_plays_in_order_and_without_gaps() {
 }
 
 #[tokio::test]
+async fn a_speaker_that_runs_out_is_given_more_ahead() {
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
+    daemon.speaker("front");
+    let mut card = DeviceCard::open(&config(&daemon, "none", "front")).expect("a card");
+    let mut latest = 0;
+    let mut ticks = 0;
+    loop {
+        let late = async {
+            run(&mut card, || None, |_, _| true).await;
+            ticks += 1;
+            if ticks % 50 == 0 {
+                // A conversation that is late, by more than the speaker has.
+                thread::sleep(Duration::from_millis(150));
+            }
+        };
+        late.await;
+        latest = latest.max(card.output_latency());
+        assert!(ticks < 1_500, "at {} ms after 30 s", latest / 24);
+        // What was given in one tick at most is no growth.
+        if ticks % 50 == 49 && card.output_latency() > (40 + 20 + 10) * 24 {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
 async fn both_devices_share_the_speakers_clock() {
     let Some(daemon) = Daemon::start() else {
         return;

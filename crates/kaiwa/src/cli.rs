@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use kaiwa_client::{Profile, costs::Usd};
+use kaiwa_client::{Choice, Profile, costs::Usd};
 use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 
 /// Converse with AI by voice, from a terminal or as a server.
@@ -145,13 +145,14 @@ pub(crate) struct TalkArgs {
     pub(crate) output: Option<PathBuf>,
 
     /// Where you are heard: a microphone's number, or words of its name ("kaiwa devices"),
-    /// default, or none. At a terminal, and without --input, --output and --text, default.
+    /// default, or none. At a terminal, and without --input, --output and --text, default; with
+    /// --text, none.
     #[arg(long, value_name = "NAME|N|none", conflicts_with_all = ["input", "output", "fast"])]
-    pub(crate) mic: Option<String>,
+    pub(crate) mic: Option<Choice>,
 
     /// Where the assistant is heard, in the same way.
     #[arg(long, value_name = "NAME|N|none", conflicts_with_all = ["input", "output", "fast"])]
-    pub(crate) speaker: Option<String>,
+    pub(crate) speaker: Option<Choice>,
 
     /// A typed turn; may be given several times. Without --input and --text, lines are read
     /// from the terminal.

@@ -34,9 +34,8 @@ pub type Frame = [f32; TICK];
 /// what the microphone heard in the same tick, so that frame *n* of both directions is
 /// the same 20 ms. Positions are samples since the first tick.
 ///
-/// A backend for real devices keeps two rings that its callbacks fill and drain, and
-/// counts the tick by the samples of the playback callback; what is in the output ring
-/// and in the device is its [`output_latency`](Self::output_latency).
+/// A card of real devices counts its ticks by what the speaker asks for; what the speaker has
+/// and has not made audible is its [`output_latency`](Self::output_latency).
 pub trait SoundCard: Send + 'static {
     /// Begins the tick and plays `frame` in it; `None` is silence.
     ///

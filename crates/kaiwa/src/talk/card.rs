@@ -28,8 +28,13 @@ pub(super) fn devices(arguments: &TalkArgs, at_terminal: bool) -> Result<Option<
         return Ok(None);
     }
     let mut config = DeviceConfig::default();
-    config.microphone = choice(arguments.mic.as_deref());
-    config.speaker = choice(arguments.speaker.as_deref());
+    // What is typed beforehand is all that is said.
+    let unless_asked = match arguments.text.is_empty() {
+        true => Choice::Default,
+        false => Choice::None,
+    };
+    config.microphone = arguments.mic.clone().unwrap_or(unless_asked);
+    config.speaker = arguments.speaker.clone().unwrap_or_default();
     if (&config.microphone, &config.speaker) == (&Choice::None, &Choice::None) {
         return Ok(None);
     }
@@ -44,14 +49,6 @@ pub(super) fn devices(arguments: &TalkArgs, at_terminal: bool) -> Result<Option<
             output::note(format_args!("Nothing can be heard: {error}."));
             Ok(None)
         }
-    }
-}
-
-fn choice(flag: Option<&str>) -> Choice {
-    match flag {
-        None | Some("default") => Choice::Default,
-        Some("none") => Choice::None,
-        Some(name) => Choice::Named(name.to_owned()),
     }
 }
 

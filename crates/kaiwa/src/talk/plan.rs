@@ -103,7 +103,7 @@ impl Plan {
         };
         let notice = at_terminal.then(|| match (&speaking, &devices) {
             (_, Some(devices)) if devices.microphone != Choice::None => {
-                "Speak, or type and press Enter. With loudspeakers, use headphones: the assistant \
+                "Speak, or type and press Enter. Use headphones: through a loudspeaker the assistant \
                  would hear itself. End with Ctrl-C."
                     .to_owned()
             }

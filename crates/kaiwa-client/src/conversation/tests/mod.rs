@@ -1,6 +1,8 @@
-//! Conversations with a scripted server, in virtual time.
+//! Conversations with a scripted server, in virtual time; with real devices, in real time.
 
 mod budget;
+#[cfg(all(feature = "devices", target_os = "linux"))]
+mod devices;
 mod ends;
 mod interruptions;
 mod spoken;
