@@ -378,8 +378,8 @@ async fn another_device_stands_in_while_a_named_one_is_gone() {
 }
 
 #[tokio::test]
-async fn a_sound_server_that_dies_leaves_the_clock_running() {
-    let Some(daemon) = Daemon::start() else {
+async fn a_sound_server_that_dies_leaves_the_clock_running_and_is_found_again() {
+    let Some(mut daemon) = Daemon::start() else {
         return;
     };
     daemon.speaker("front");
@@ -387,7 +387,8 @@ async fn a_sound_server_that_dies_leaves_the_clock_running() {
     let mut card = DeviceCard::open(&config(&daemon, "default", "default")).expect("a card");
     let mut whole = whole_second();
     run(&mut card, tone_frames(), |frame, _| whole(frame)).await;
-    drop(daemon);
+
+    daemon.kill();
     let (mut gone, mut ticks) = (0, 0);
     run(&mut card, tone_frames(), |_, notice| {
         gone += usize::from(notice.is_some_and(|notice| notice.change == DeviceChange::Gone));
@@ -395,6 +396,25 @@ async fn a_sound_server_that_dies_leaves_the_clock_running() {
         gone == 2 && ticks > 50
     })
     .await;
+
+    daemon.restart();
+    daemon.speaker("front");
+    daemon.microphone("desk", "front");
+    let mut back = Vec::new();
+    let mut whole = whole_second();
+    run(&mut card, tone_frames(), |frame, notice| {
+        back.extend(notice.map(|notice| notice.to_string()));
+        whole(frame) && back.len() == 2
+    })
+    .await;
+    back.sort();
+    assert_eq!(
+        back,
+        [
+            "The microphone is back; listening on desk.",
+            "The speaker is back; speaking through front.",
+        ]
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
+use std::sync::Arc;
+
+use super::line::Line;
 use super::{DeviceConfig, DeviceError, Devices};
 use crate::card::Frame;
-use crate::device::line::Line;
-use std::sync::Arc;
 
 /// A running connection to a sound system, for one card. Dropping it ends it.
 ///
@@ -25,7 +26,10 @@ pub(super) fn open(
     #[cfg(target_os = "linux")]
     return Ok(Box::new(super::pulse::open(config, line)?));
     #[cfg(not(target_os = "linux"))]
-    return Err(DeviceError::Unsupported);
+    {
+        let _ = (config, line);
+        Err(DeviceError::Unsupported)
+    }
 }
 
 /// Lists the devices of this system.
@@ -33,5 +37,8 @@ pub(super) fn list(config: &DeviceConfig) -> Result<Devices, DeviceError> {
     #[cfg(target_os = "linux")]
     return super::pulse::list(config);
     #[cfg(not(target_os = "linux"))]
-    return Err(DeviceError::Unsupported);
+    {
+        let _ = config;
+        Err(DeviceError::Unsupported)
+    }
 }

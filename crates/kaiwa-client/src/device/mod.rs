@@ -8,10 +8,18 @@ mod backend;
 mod card;
 mod clock;
 mod error;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "used by the backends that there are")
+)]
 mod line;
 mod list;
 #[cfg(target_os = "linux")]
 mod pulse;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "used by the backends that there are")
+)]
 mod ring;
 
 pub use self::card::{DeviceCard, DeviceConfig};

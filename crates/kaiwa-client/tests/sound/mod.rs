@@ -1,6 +1,6 @@
 //! A sound server of its own for a test: no sound card, nothing of the user's.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -21,7 +21,28 @@ impl Daemon {
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     pub(crate) fn start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut daemon = Self::command("pulseaudio", &folder);
+        match Self::launch(&folder) {
+            Ok(child) => Some(Self { child, folder }),
+            Err(error) => {
+                eprintln!("skipped: no PulseAudio ({error})");
+                None
+            }
+        }
+    }
+
+    /// Kills it; it is gone until [`restart`](Self::restart).
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Starts it again after [`kill`](Self::kill), at the same place and without devices.
+    pub(crate) fn restart(&mut self) {
+        self.child = Self::launch(&self.folder).expect("it starts as before");
+    }
+
+    fn launch(folder: &tempfile::TempDir) -> io::Result<Child> {
+        let mut daemon = Self::command("pulseaudio", folder);
         daemon
             .args([
                 "-n",
@@ -38,13 +59,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let mut child = match daemon.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                eprintln!("skipped: no PulseAudio ({error})");
-                return None;
-            }
-        };
+        let mut child = daemon.spawn()?;
         let log = BufReader::new(child.stderr.take().expect("a log"));
         let (started, wait) = mpsc::channel();
         thread::spawn(move || {
@@ -55,9 +70,8 @@ impl Daemon {
                 }
             }
         });
-        let daemon = Self { child, folder };
         wait.recv_timeout(START).expect("the daemon starts");
-        Some(daemon)
+        Ok(child)
     }
 
     /// Its socket.
