@@ -28,6 +28,17 @@ pub struct DeviceConfig {
     pub server: Option<PathBuf>,
 }
 
+impl DeviceConfig {
+    /// Whether a device is named, so that no other will do.
+    #[must_use]
+    pub fn names_a_device(&self) -> bool {
+        let choices = [&self.microphone, &self.speaker];
+        choices
+            .iter()
+            .any(|choice| matches!(choice, Choice::Named(_)))
+    }
+}
+
 /// A [`SoundCard`] of a microphone and a speaker.
 ///
 /// Its ticks follow the speaker's clock: one ends when the speaker has asked for 20 ms more.

@@ -21,7 +21,7 @@ pub(super) struct Devices {
 }
 
 /// Opens the devices that the flags ask for. A person at a terminal who asks for nothing gets
-/// the default ones, and goes on typing where there are none.
+/// the default ones; who names none, goes on typing where there are none.
 pub(super) fn devices(arguments: &TalkArgs, at_terminal: bool) -> Result<Option<Devices>, Exit> {
     let asked = arguments.mic.is_some() || arguments.speaker.is_some();
     if !asked && !at_terminal {
@@ -44,7 +44,7 @@ pub(super) fn devices(arguments: &TalkArgs, at_terminal: bool) -> Result<Option<
             microphone: config.microphone,
             speaker: config.speaker,
         })),
-        Err(error) if asked => Err(error.into()),
+        Err(error) if !at_terminal || config.names_a_device() => Err(error.into()),
         Err(error) => {
             output::note(format_args!("Nothing can be heard: {error}."));
             Ok(None)
