@@ -5,6 +5,7 @@
 //! Inside kaiwa audio is mono `f32` with full scale at ±1.0.
 
 mod clock;
+pub mod echo;
 pub mod file;
 mod format;
 pub mod g711;

@@ -1,0 +1,10 @@
+mod gate;
+mod options;
+mod prediction;
+mod processor;
+mod reference;
+mod spectrum;
+pub use options::*;
+pub use processor::*;
+pub const FRAME: usize = 480;
+const BLOCK: usize = 240;
