@@ -10,9 +10,10 @@ const FIRST_COUPLING_DB: f32 = 6.0;
 /// The coupling is between these, in dB.
 const COUPLING_DB: [f32; 2] = [-60.0, 15.0];
 /// By how much a block of 10 ms moves the coupling up or down, in dB, while the canceller is
-/// sure that it hears echo alone. The two hold each other at the 75th percentile.
-const UP_DB: f32 = 0.6;
-const DOWN_DB: f32 = 0.2;
+/// sure that it hears echo alone. The two hold each other at the 75th percentile, and
+/// are slow enough that a few syllables do not turn it.
+const UP_DB: f32 = 0.3;
+const DOWN_DB: f32 = 0.1;
 /// By how much it may rise, in dB, while somebody may be speaking: 2 dB a second.
 const UP_UNSURE_DB: f32 = 0.02;
 
@@ -45,6 +46,8 @@ pub(super) struct Prediction {
     played: VecDeque<Powers>,
     /// What of the reference still sounds in the room.
     sounding: Powers,
+    /// The bands in which it is not fading: there the microphone tells the coupling.
+    driven: [bool; BANDS],
     coupling_db: [f32; BANDS],
 }
 
@@ -53,6 +56,7 @@ impl Prediction {
         Self {
             played: VecDeque::from(vec![[0.0; BANDS]; REMEMBERED]),
             sounding: [0.0; BANDS],
+            driven: [false; BANDS],
             coupling_db: [FIRST_COUPLING_DB; BANDS],
         }
     }
@@ -77,7 +81,9 @@ impl Prediction {
                 .range(window.clone())
                 .map(|powers| powers[band])
                 .fold(0.0, f32::max);
-            *sounding = loudest.max(*sounding * FADE);
+            let fading = *sounding * FADE;
+            self.driven[band] = loudest >= fading.max(AUDIBLE);
+            *sounding = loudest.max(fading);
         }
         std::array::from_fn(|band| self.sounding[band] * power(self.coupling_db[band]))
     }
@@ -86,14 +92,13 @@ impl Prediction {
     pub(super) fn learn(&mut self, heard: &Powers, left: &Powers) {
         let sure = left.iter().sum::<f32>() < heard.iter().sum::<f32>() * power(-SURE_DB);
         let up = if sure { UP_DB } else { UP_UNSURE_DB };
-        for band in 0..BANDS {
-            if self.sounding[band] < AUDIBLE {
+        for (band, (coupling_db, heard)) in self.coupling_db.iter_mut().zip(heard).enumerate() {
+            if !self.driven[band] {
                 continue;
             }
-            let coupling_db = &mut self.coupling_db[band];
             // An echo is never louder than all that was heard: what is quieter than predicted
             // says that the prediction is too loud, whoever speaks.
-            let louder = heard[band] > self.sounding[band] * power(*coupling_db);
+            let louder = *heard > self.sounding[band] * power(*coupling_db);
             *coupling_db += if louder { up } else { -DOWN_DB };
             *coupling_db = coupling_db.clamp(COUPLING_DB[0], COUPLING_DB[1]);
         }

@@ -24,7 +24,6 @@ pub(super) const BANDS: usize = 19;
 pub(super) type Powers = [f32; BANDS];
 
 /// Takes a stream apart.
-#[derive(Clone)]
 pub(super) struct Spectrum {
     fft: Arc<dyn RealToComplex<f32>>,
     window: [f32; WINDOW],
