@@ -378,6 +378,8 @@ pub(crate) enum BenchCommand {
     Turns(TurnsArgs),
     /// How soon the assistant is silent when somebody cuts in, and what it knows of it.
     Bargein(BargeinArgs),
+    /// How much of its own voice is taken out of the microphone, and what of the user's.
+    Echo(EchoArgs),
 }
 
 #[derive(Args, Debug)]
@@ -480,6 +482,32 @@ pub(crate) struct BargeinArgs {
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EchoArgs {
+    /// Folder of recordings with the sets aec_conditions, aec_real_doubletalk and noise_rir.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) speech: PathBuf,
+
+    /// Sentences that are said over each echo.
+    #[arg(long, default_value_t = 6, value_name = "N")]
+    pub(crate) sentences: usize,
+
+    /// Speech-to-text model that listens to them.
+    #[arg(long, default_value = "whisper-base", value_name = "NAME")]
+    pub(crate) judge: String,
+
+    /// Threads for inference; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Fetch missing models without asking.
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
 }
 
 /// How a benchmark tells what it found.

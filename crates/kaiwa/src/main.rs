@@ -66,6 +66,7 @@ fn main() -> ExitCode {
             BenchCommand::Wer(arguments) => bench::recognition::run(&arguments),
             BenchCommand::Latency(arguments) => block_on(bench::latency::run(arguments)),
             BenchCommand::Bargein(arguments) => block_on(bench::bargein::run(arguments)),
+            BenchCommand::Echo(arguments) => bench::echo::run(&arguments),
             BenchCommand::Turns(arguments) => bench::turns::run(&arguments),
         },
     };

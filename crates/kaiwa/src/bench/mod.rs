@@ -1,6 +1,7 @@
 //! `kaiwa bench`: figures, printed with what they depend on.
 
 pub(crate) mod bargein;
+pub(crate) mod echo;
 pub(crate) mod latency;
 mod machine;
 mod normalize;
