@@ -46,7 +46,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Hold a conversation: with any Realtime endpoint, or offline with the embedded server.
-    Talk(TalkArgs),
+    Talk(Box<TalkArgs>),
     /// Serve the Realtime API on this machine.
     Serve(ServeArgs),
     /// Watch a spoken conversation of three turns, offline; ends by itself.
@@ -154,6 +154,16 @@ pub(crate) struct TalkArgs {
     #[arg(long, value_name = "NAME|N|none", conflicts_with_all = ["input", "output", "fast"])]
     pub(crate) speaker: Option<Choice>,
 
+    /// Leave the assistant's voice in what the microphone hears: for headphones, which give it
+    /// nothing to hear.
+    #[arg(long)]
+    pub(crate) no_aec: bool,
+
+    /// How much steady noise is taken out of the microphone: near for a headset, far for a
+    /// microphone in the room.
+    #[arg(long, value_enum, default_value_t = Noise::Off)]
+    pub(crate) noise: Noise,
+
     /// A typed turn; may be given several times. Without --input and --text, lines are read
     /// from the terminal.
     #[arg(long)]
@@ -182,6 +192,13 @@ pub(crate) struct TalkArgs {
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Noise {
+    Near,
+    Far,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

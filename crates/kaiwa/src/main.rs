@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let result = match cli.command {
-        Command::Talk(arguments) => block_on(talk::run(arguments)),
+        Command::Talk(arguments) => block_on(talk::run(*arguments)),
         Command::Serve(arguments) => block_on(serve::run(arguments)),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Demo(arguments) => block_on(demo::run(arguments)),

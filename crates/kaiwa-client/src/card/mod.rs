@@ -1,5 +1,6 @@
 //! Sound cards: what captures the user and plays the assistant on one clock.
 
+mod clean;
 mod error;
 mod file;
 mod mic;
@@ -10,6 +11,7 @@ mod speaker;
 
 use std::future::Future;
 
+pub use self::clean::CleanCard;
 pub use self::error::{CardError, CardErrorKind};
 pub use self::file::{FileCard, FileCardBuilder};
 pub use self::mic::{Mic, MicQueue};

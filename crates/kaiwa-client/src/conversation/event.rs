@@ -1,8 +1,8 @@
 use kaiwa_protocol::Usage as Reported;
 use serde::Serialize;
 
-use crate::costs::{Cost, Spent};
 use crate::card::{DeviceChange, DeviceNotice, Side};
+use crate::costs::{Cost, Spent};
 
 /// An event and when it happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]

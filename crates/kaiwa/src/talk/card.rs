@@ -1,15 +1,20 @@
 //! The conversation's sound card: files and pipes, or a microphone and a speaker.
 
+use kaiwa_audio::echo::{NoiseReduction, VoiceOptions};
 use kaiwa_client::{
     CardError, Choice, DeviceCard, DeviceConfig, DeviceNotice, FileCard, MicState, Pace, SoundCard,
-    card::Frame,
+    card::{CleanCard, Frame},
 };
 
-use crate::{cli::TalkArgs, exit::Exit, output};
+use crate::{
+    cli::{Noise, TalkArgs},
+    exit::Exit,
+    output,
+};
 
 /// Either kind of card.
 pub(super) enum Card {
-    Devices(DeviceCard),
+    Devices(CleanCard<DeviceCard>),
     File(FileCard),
 }
 
@@ -49,6 +54,19 @@ pub(super) fn devices(arguments: &TalkArgs, at_terminal: bool) -> Result<Option<
             output::note(format_args!("Nothing can be heard: {error}."));
             Ok(None)
         }
+    }
+}
+
+/// What is done to what the microphone hears.
+pub(super) fn voice(arguments: &TalkArgs) -> VoiceOptions {
+    VoiceOptions {
+        echo_cancellation: !arguments.no_aec,
+        noise_reduction: match arguments.noise {
+            Noise::Near => NoiseReduction::Near,
+            Noise::Far => NoiseReduction::Far,
+            Noise::Off => NoiseReduction::Off,
+        },
+        ..VoiceOptions::default()
     }
 }
 

@@ -67,7 +67,7 @@ mod tests {
     fn arguments(flags: &[&str]) -> TalkArgs {
         let words = ["kaiwa", "talk"].iter().chain(flags);
         match Cli::try_parse_from(words).expect("flags").command {
-            Command::Talk(arguments) => arguments,
+            Command::Talk(arguments) => *arguments,
             other => panic!("{other:?}"),
         }
     }

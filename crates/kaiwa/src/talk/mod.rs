@@ -11,6 +11,7 @@ use std::{fs::File, path::Path, time::Duration};
 
 use kaiwa_client::{
     Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Trace, Turn,
+    card::CleanCard,
 };
 use kaiwa_protocol::codes;
 
@@ -206,10 +207,11 @@ pub(crate) async fn follow(
 
 fn card(plan: &mut Plan, recording: Option<&Recording>) -> Result<Card, Exit> {
     if let Some(devices) = plan.devices.take() {
-        return Ok(Card::Devices(match recording {
+        let card = match recording {
             Some(recording) => recording.sound_of_devices(devices.card)?,
             None => devices.card,
-        }));
+        };
+        return Ok(Card::Devices(CleanCard::new(card, plan.voice)));
     }
     let mut card = FileCard::builder()
         .mic(plan.mic())

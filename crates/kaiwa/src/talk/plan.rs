@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kaiwa_audio::Clip;
+use kaiwa_audio::{Clip, echo::VoiceOptions};
 use kaiwa_client::{
     CardError, CardErrorKind, Choice, Endpoint, Mic, OutputMode, Pace, Speaker, Turn,
 };
@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) notice: Option<String>,
     /// Opened already; else there are files, pipes or nothing.
     pub(super) devices: Option<Devices>,
+    /// What is done to what a microphone hears.
+    pub(super) voice: VoiceOptions,
     hearing: Hearing,
     speaking: Speaking,
 }
@@ -103,9 +105,7 @@ impl Plan {
         };
         let notice = at_terminal.then(|| match (&speaking, &devices) {
             (_, Some(devices)) if devices.microphone != Choice::None => {
-                "Speak, or type and press Enter. Use headphones: through a loudspeaker the assistant \
-                 would hear itself. End with Ctrl-C."
-                    .to_owned()
+                "Speak, or type and press Enter. End with Ctrl-C.".to_owned()
             }
             (Speaking::File(path), _) => format!(
                 "Type and press Enter; the spoken answers go to {}. End with Ctrl-D.",
@@ -139,6 +139,7 @@ impl Plan {
             transcript_to_stderr: matches!(speaking, Speaking::Stdout),
             notice,
             devices,
+            voice: card::voice(arguments),
             hearing,
             speaking,
         })
