@@ -140,6 +140,16 @@ impl Recorder {
         Self { child, samples }
     }
 
+    /// Waits for so many samples more.
+    fn hear(&self, samples: usize) {
+        let mut heard = 0;
+        self.heard();
+        while heard < samples {
+            let block = self.samples.recv_timeout(PATIENCE);
+            heard += block.expect("the recorder goes on").len();
+        }
+    }
+
     /// What was recorded since the last call.
     fn heard(&self) -> Vec<i16> {
         self.samples.try_iter().flatten().collect()
@@ -213,6 +223,7 @@ async fn a_speaker_that_runs_out_is_given_more_ahead() {
     };
     daemon.speaker("front");
     let mut card = DeviceCard::open(&config(&daemon, "none", "front")).expect("a card");
+    let recorder = Recorder::of(&daemon, "front.monitor");
     let mut latest = 0;
     let mut ticks = 0;
     loop {
@@ -221,7 +232,7 @@ async fn a_speaker_that_runs_out_is_given_more_ahead() {
             ticks += 1;
             if ticks % 50 == 0 {
                 // A conversation that is late, by more than the speaker has.
-                thread::sleep(Duration::from_millis(150));
+                recorder.hear(150 * 24);
             }
         };
         late.await;
