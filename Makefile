@@ -6,7 +6,7 @@
 #   make conformance   stock SDKs and voice frameworks against kaiwa serve
 #   make lint     formatting, clippy, documentation, the house's own checks
 #   make bench    the figures, as JSON and as pages below target/bench: word error rate,
-#                 latency, ends of turns, barge-in
+#                 latency, ends of turns, barge-in, echo
 #   make clean    removes what was built
 
 SHELL := /bin/bash
@@ -45,12 +45,14 @@ build: setup
 lint: setup
 	$(CARGO) xtask lint
 
+# A report names the commit that it is of.
+bench: export KAIWA_COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 bench: binary models
 	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench wer --speech "$(SPEECH)" --json
 	mkdir -p "$(TARGET)/bench"
-	for figure in latency turns bargein; do \
+	for figure in latency "latency --turn server" turns bargein "bargein --turn server" echo; do \
 	  KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench $$figure --speech "$(SPEECH)" \
-	    --html "$(TARGET)/bench/$$figure.html" --json; \
+	    --html "$(TARGET)/bench/$${figure// --turn /-}.html" --json; \
 	done
 
 clean:
