@@ -71,8 +71,16 @@ fn a_recorded_conversation_is_shown_and_goes_the_same_way_again() {
     let texts: Vec<_> = answers.iter().map(|answer| said(&answer["text"])).collect();
     assert_eq!(texts, ended.texts("assistant_done"));
     assert_eq!(answers[0]["turn"], 0);
-    // The pause was taken for the end once, and it was not.
-    assert_eq!(outcomes(&story, "transcribe"), ["discarded", "kept"]);
+    // The pause was taken for the end once, and it was not. How often the turn was listened to
+    // while it went on depends on the machine.
+    let mut whole = story.clone();
+    let jobs = whole["jobs"].as_array_mut().expect("jobs");
+    jobs.retain(|job| {
+        job["asked"]
+            .as_str()
+            .is_some_and(|a| a.ends_with("of speech"))
+    });
+    assert_eq!(outcomes(&whole, "transcribe"), ["discarded", "kept"]);
     assert_eq!(
         outcomes(&story, "generate").last().map(String::as_str),
         Some("kept")
