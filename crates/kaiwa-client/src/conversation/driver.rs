@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use kaiwa_audio::PcmDecoder;
 use kaiwa_protocol::{
     ClientEvent, MaxOutputTokens, Maybe, ResponseCreate, ResponseParams, ServerEvent, SessionUpdate,
 };
@@ -16,13 +15,14 @@ use super::duck::Duck;
 use super::event::{EndReason, Event, Moment};
 use super::latency::Latency;
 use super::server::ends_session;
+use super::session::Session;
 use super::ticks::{Clock, Input, card_failed};
 use super::transcript::Transcripts;
 use super::turns::{LEAST_COMMIT, Turns, Typed};
 use crate::card::{MicState, SoundCard};
 use crate::link::{Driven, Incoming, Link, LinkError};
-use crate::opening::{Opening, Progress};
-use crate::playback::{PartKey, Playback};
+use crate::opening::Progress;
+use crate::playback::Playback;
 
 /// How long the server may take to open the session.
 const OPENING: Duration = Duration::from_secs(20);
@@ -51,7 +51,6 @@ pub(super) enum Command {
 
 /// The conversation's state, and the one task that changes it.
 pub(super) struct Driver<C> {
-    pub(super) link: Link,
     pub(super) card: C,
     pub(super) config: ConversationConfig,
     events: mpsc::Sender<Moment>,
@@ -73,31 +72,8 @@ pub(super) struct Driver<C> {
     pub(super) session: Session,
     pub(super) turns: Turns,
     pub(super) input: Input,
-    /// Half a sample of the part that arrives.
-    pub(super) decoder: (Option<PartKey>, PcmDecoder),
     /// Number of the last event sent.
     sent: u64,
-}
-
-/// What is known of the server's session.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) created: bool,
-    /// Since when the server may open it.
-    asked: Instant,
-    /// Whether our configuration was taken: the clock may start.
-    pub(super) ready: bool,
-    /// The silence the server waits for, when it says so.
-    pub(super) silence_ms: Option<u64>,
-    pub(super) creates_response: bool,
-    pub(super) interrupts_response: bool,
-    /// The fate of our `session.update`.
-    pub(super) opening: Opening,
-    /// Why it ends if the server closes the connection or never opens the session: the last
-    /// error that ends a session, or any before the session is ready.
-    pub(super) fatal: Option<EndReason>,
-    /// When something arrived last.
-    pub(super) last_news: Instant,
 }
 
 impl<C: SoundCard> Driver<C> {
@@ -111,7 +87,6 @@ impl<C: SoundCard> Driver<C> {
     ) -> Self {
         let now = Instant::now();
         Self {
-            link,
             card,
             books: Books::new(&config),
             config,
@@ -126,20 +101,9 @@ impl<C: SoundCard> Driver<C> {
             latency: Latency::default(),
             opened: now,
             clock: Clock::default(),
-            session: Session {
-                created: false,
-                asked: now,
-                ready: false,
-                silence_ms: None,
-                creates_response: true,
-                interrupts_response: true,
-                opening: Opening::default(),
-                fatal: None,
-                last_news: now,
-            },
+            session: Session::new(link),
             turns: Turns::default(),
             input: Input::default(),
-            decoder: (None, PcmDecoder::new()),
             sent: 0,
         }
     }
@@ -148,7 +112,7 @@ impl<C: SoundCard> Driver<C> {
     pub(super) async fn run(mut self) {
         if let Some(mut trace) = self.config.trace.take() {
             let opened = self.opened;
-            self.link.set_tap(Box::new(move |direction, json| {
+            self.session.link.set_tap(Box::new(move |direction, json| {
                 let at_ms = opened.elapsed().as_millis() as u64;
                 trace(TraceEntry {
                     at_ms,
@@ -171,7 +135,7 @@ impl<C: SoundCard> Driver<C> {
             }),
         }
         self.emit(Event::Ended { reason });
-        self.link.close(CLOSING).await;
+        self.session.link.close(CLOSING).await;
         for moment in self.out {
             if self.events.send(moment).await.is_err() {
                 return;
@@ -193,7 +157,7 @@ impl<C: SoundCard> Driver<C> {
             tokio::select! {
                 () = stopped(&mut self.stop) => return Err(EndReason::Stopped),
                 command = self.commands.recv(), if self.commanded => self.obey(command)?,
-                driven = self.link.drive() => match driven {
+                driven = self.session.link.drive() => match driven {
                     Ok(Driven::Flushed) => {}
                     Ok(Driven::Received(incoming)) => self.receive(incoming)?,
                     Err(error) => return Err(self.lost(&error)),
@@ -214,7 +178,7 @@ impl<C: SoundCard> Driver<C> {
             ..SessionUpdate::default()
         };
         let id = self.send(update.into())?;
-        self.session.opening.sent(id, &self.link);
+        self.session.opening.sent(id, &self.session.link);
         Ok(())
     }
 
@@ -251,7 +215,7 @@ impl<C: SoundCard> Driver<C> {
         match incoming {
             Incoming::Event(event) => {
                 if !self.session.ready {
-                    match self.session.opening.observe(&event, &mut self.link) {
+                    match self.session.opening.observe(&event, &mut self.session.link) {
                         Progress::Accepted => {
                             self.session.ready = true;
                             self.session.fatal = None;
@@ -347,7 +311,7 @@ impl<C: SoundCard> Driver<C> {
         }
         if self.config.turn == Turn::None
             && self.card.mic() == MicState::Ended
-            && self.input.uncommitted >= LEAST_COMMIT
+            && self.session.uncommitted >= LEAST_COMMIT
         {
             self.commit()?;
         }
@@ -399,7 +363,7 @@ impl<C: SoundCard> Driver<C> {
         self.sent += 1;
         let id = format!("kaiwa_{}", self.sent);
         event.set_event_id(id.as_str());
-        match self.link.queue(&event) {
+        match self.session.link.queue(&event) {
             Ok(()) => {
                 // A server may be silent for as long as it is asked nothing.
                 self.session.last_news = Instant::now();

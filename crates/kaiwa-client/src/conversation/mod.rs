@@ -8,6 +8,7 @@ mod end;
 mod event;
 mod latency;
 mod server;
+mod session;
 mod ticks;
 mod transcript;
 mod turns;

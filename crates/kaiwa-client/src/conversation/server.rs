@@ -290,12 +290,12 @@ impl<C: SoundCard> Driver<C> {
             item: event.item_id.clone(),
             content_index: event.content_index,
         };
-        if self.decoder.0.as_ref() != Some(&part) {
-            self.decoder.0 = Some(part.clone());
-            self.decoder.1.reset();
+        if self.session.decoder.0.as_ref() != Some(&part) {
+            self.session.decoder.0 = Some(part.clone());
+            self.session.decoder.1.reset();
         }
         let mut samples = Vec::with_capacity(event.delta.len() / 2 + 1);
-        self.decoder.1.push(&event.delta, &mut samples);
+        self.session.decoder.1.push(&event.delta, &mut samples);
         let arrived = self.arrival();
         match self
             .playback

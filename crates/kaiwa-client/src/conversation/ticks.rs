@@ -27,17 +27,11 @@ pub(super) struct Clock {
     pub(super) playing: bool,
 }
 
-/// What was sent of the microphone.
+/// What was heard by the microphone.
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) frame: Box<Frame>,
     pub(super) bytes: Vec<u8>,
-    /// Samples sent in this session.
-    pub(super) sent: u64,
-    /// Samples sent since the last commit of ours.
-    pub(super) uncommitted: u64,
-    /// Card position less session position, in samples.
-    pub(super) offset: u64,
     /// Samples of silence captured since the last sound of the source.
     pub(super) silence: u64,
     /// Card positions after the last audible sample of the latest ticks that have one.
@@ -47,14 +41,11 @@ pub(super) struct Input {
 }
 
 impl Default for Input {
-    /// Nothing sent.
+    /// Nothing heard.
     fn default() -> Self {
         Self {
             frame: Box::new([0.0; TICK]),
             bytes: Vec::with_capacity(TICK * 2),
-            sent: 0,
-            uncommitted: 0,
-            offset: 0,
             silence: 0,
             audible: VecDeque::with_capacity(AUDIBLE_TICKS),
             sounding: false,
@@ -70,7 +61,7 @@ impl<C: SoundCard> Driver<C> {
         }
         match self.card.pace() {
             Pace::RealTime => true,
-            Pace::Fast if !self.link.is_flushed() => false,
+            Pace::Fast if !self.session.link.is_flushed() => false,
             Pace::Fast => {
                 let input = match self.card.mic() {
                     MicState::Sounding => true,
@@ -167,13 +158,14 @@ impl<C: SoundCard> Driver<C> {
         if !send {
             return Ok(());
         }
+        let session = &mut self.session;
+        session.offset = begin - session.sent.min(begin);
+        session.sent += TICK as u64;
+        session.uncommitted += TICK as u64;
         let input = &mut self.input;
-        input.offset = begin - input.sent.min(begin);
-        input.sent += TICK as u64;
-        input.uncommitted += TICK as u64;
         input.bytes.clear();
         pcm::encode(&*input.frame, &mut input.bytes);
-        match self.link.queue_audio(&self.input.bytes) {
+        match self.session.link.queue_audio(&self.input.bytes) {
             Ok(()) => Ok(()),
             Err(error) => Err(self.lost(&error)),
         }
@@ -202,7 +194,7 @@ impl<C: SoundCard> Driver<C> {
 
     /// A time of the server's input buffer on the card's clock.
     pub(super) fn card_ms(&self, session_ms: u64) -> u64 {
-        session_ms + samples_to_ms(self.input.offset, WIRE_RATE_HZ)
+        session_ms + samples_to_ms(self.session.offset, WIRE_RATE_HZ)
     }
 
     /// Where the user's speech ended, given where the server says the turn did, in ms of

@@ -66,16 +66,16 @@ pub(super) struct Typed {
 impl<C: SoundCard> Driver<C> {
     /// Ends the spoken turn and asks for an answer.
     pub(super) fn commit(&mut self) -> Result<(), EndReason> {
-        if self.input.uncommitted < LEAST_COMMIT {
+        if self.session.uncommitted < LEAST_COMMIT {
             self.emit(Event::Warning {
                 message: "there is nothing to commit: less than 100 ms were heard".to_owned(),
             });
             return Ok(());
         }
-        let heard = std::mem::take(&mut self.input.uncommitted);
+        let heard = std::mem::take(&mut self.session.uncommitted);
         self.send(InputAudioBufferCommit::default().into())?;
         let now = self.now_ms();
-        let end = self.speech_end_ms(samples_to_ms(self.input.sent, WIRE_RATE_HZ), Some(0));
+        let end = self.speech_end_ms(samples_to_ms(self.session.sent, WIRE_RATE_HZ), Some(0));
         self.latency.spoken(None, end, now);
         if let Some(books) = &mut self.books {
             books.spoken(samples_to_ms(heard, WIRE_RATE_HZ));
