@@ -51,8 +51,9 @@ pub use card::{
 };
 pub use client::{Client, ClientError};
 pub use conversation::{
-    Bill, Conversation, ConversationConfig, CostConfig, EndReason, Event, Handle, HandleError,
-    Moment, OutputMode, SpeechEnd, Trace, TraceEntry, Transcription, Turn, TurnLatency, Usage,
+    Bill, Conversation, ConversationConfig, CostConfig, Dialing, EndReason, Event, Handle,
+    HandleError, Moment, OutputMode, Reconnect, SpeechEnd, Trace, TraceEntry, Transcription, Turn,
+    TurnLatency, Usage,
 };
 #[cfg(feature = "devices")]
 pub use device::{Choice, DeviceCard, DeviceConfig, DeviceError};

@@ -247,6 +247,14 @@ impl Playback {
         cuts
     }
 
+    /// Forgets what will not be played any more, as at the end of a session: the next one may
+    /// use the same names.
+    pub fn forget(&mut self) {
+        self.barred.clear();
+        self.parts
+            .retain(|_, entry| !entry.cut && entry.played < entry.received);
+    }
+
     /// Bars all that is yet to come of a response.
     pub fn bar(&mut self, response: &str) {
         self.barred.insert(response.to_owned());

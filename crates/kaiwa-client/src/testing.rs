@@ -1,17 +1,21 @@
 //! A scripted server at the other end of a pipe.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::conversation::Reconnect;
 use crate::endpoint::Endpoint;
-use crate::link::Link;
+use crate::link::{Link, LinkError};
 
 /// Bytes the pipe holds: less than a second of speech, so that a side that does not read
 /// stops the other.
@@ -44,7 +48,13 @@ impl FakeServer {
     /// The session's opening: `session.created`, the client's update, `session.updated`
     /// with what the client asked for. Gives the update.
     pub(crate) async fn open(&mut self) -> Value {
-        let session = json!({"type": "realtime", "id": "sess_1", "model": "fake"});
+        self.open_until(Value::Null).await
+    }
+
+    /// The same for a session that ends then, in seconds since 1970.
+    pub(crate) async fn open_until(&mut self, expires_at: impl Into<Value>) -> Value {
+        let session = json!({"type": "realtime", "id": "sess_1", "model": "fake",
+            "expires_at": expires_at.into()});
         self.send(json!({"type": "session.created", "session": session}))
             .await;
         let update = self.expect("session.update").await;
@@ -129,6 +139,10 @@ impl FakeServer {
                 .await
                 .expect("more sound")
                 .expect("a frame");
+            if message.is_ping() {
+                // It is answered with what is read or sent next.
+                continue;
+            }
             let text = message.to_text().expect("text");
             let event: Value = serde_json::from_str(text).expect("JSON");
             assert_eq!(event["type"], "input_audio_buffer.append", "{event}");
@@ -219,6 +233,75 @@ impl FakeServer {
         .await;
     }
 
+    /// Reads what the session is told of the conversation: so many items as role and text.
+    pub(crate) async fn told(&mut self, items: usize) -> Vec<(String, String)> {
+        let mut told = Vec::new();
+        for _ in 0..items {
+            let create = self.expect("conversation.item.create").await;
+            let item = &create["item"];
+            assert_eq!(create["previous_item_id"], Value::Null, "{create}");
+            let part = &item["content"][0];
+            let text = match part["audio"].as_str() {
+                Some(audio) => format!("{} ms", STANDARD.decode(audio).expect("base64").len() / 48),
+                None => part["text"].as_str().expect("text").to_owned(),
+            };
+            told.push((item["role"].as_str().expect("a role").to_owned(), text));
+        }
+        told
+    }
+
+    /// Says a whole answer in so many ms.
+    pub(crate) async fn answer(&mut self, response: &str, item: &str, text: &str, ms: usize) {
+        self.begin_response(response).await;
+        self.speak(response, item, text, ms).await;
+        self.spoken(response, item, text).await;
+        self.end_response(response, "completed").await;
+    }
+
+    /// Says where the user's speech began in the session.
+    pub(crate) async fn hears_speech(&mut self, item: &str, start_ms: usize) {
+        self.send(json!({"type": "input_audio_buffer.speech_started",
+            "audio_start_ms": start_ms, "item_id": item}))
+            .await;
+    }
+
+    /// Says where the user's turn ended in the session.
+    pub(crate) async fn ends_turn(&mut self, item: &str, end_ms: usize) {
+        self.send(json!({"type": "input_audio_buffer.speech_stopped",
+            "audio_end_ms": end_ms, "item_id": item}))
+            .await;
+        self.send(json!({"type": "input_audio_buffer.committed", "item_id": item}))
+            .await;
+    }
+
+    /// Closes the connection without saying why.
+    pub(crate) async fn close_without_code(mut self) {
+        self.socket.close(None).await.expect("a client that reads");
+        while self.socket.next().await.is_some() {}
+    }
+
+    /// Sends bytes that are no frame, and gives the stream.
+    pub(crate) async fn send_garbage(self) -> DuplexStream {
+        let mut stream = self.into_stream();
+        stream
+            .write_all(&[0xff; 64])
+            .await
+            .expect("a client that reads");
+        stream
+    }
+
+    /// Ends the sending side alone, and gives the stream.
+    pub(crate) async fn half_close(self) -> DuplexStream {
+        let mut stream = self.into_stream();
+        stream.shutdown().await.expect("a client that reads");
+        stream
+    }
+
+    /// The stream below, of which nothing is read any more.
+    pub(crate) fn into_stream(self) -> DuplexStream {
+        self.socket.into_inner()
+    }
+
     pub(crate) async fn close(mut self, code: u16, reason: &str) {
         use tokio_tungstenite::tungstenite::protocol::CloseFrame;
         let frame = CloseFrame {
@@ -230,6 +313,48 @@ impl FakeServer {
             .await
             .expect("a client that reads");
         while self.socket.next().await.is_some() {}
+    }
+}
+
+/// Where links are made on demand, or not.
+pub(crate) struct Switchboard {
+    outcomes: mpsc::UnboundedSender<Result<Link, LinkError>>,
+    /// When a link was asked for.
+    pub(crate) attempts: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Switchboard {
+    /// A switchboard, and what makes links there. Nobody answers until somebody does.
+    pub(crate) fn new() -> (Self, Reconnect) {
+        let (outcomes, mut made) = mpsc::unbounded_channel();
+        let attempts = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&attempts);
+        let reconnect = Reconnect::new(move || {
+            noted.lock().expect("a lock").push(Instant::now());
+            let outcome = made.try_recv().unwrap_or_else(|_| Err(unreachable()));
+            Box::pin(std::future::ready(outcome))
+        });
+        (Self { outcomes, attempts }, reconnect.seed(1))
+    }
+
+    /// The next link leads to this server.
+    pub(crate) async fn answer(&self) -> FakeServer {
+        let (link, server) = connected().await;
+        self.outcomes.send(Ok(link)).expect("a conversation");
+        server
+    }
+
+    /// The next attempt fails.
+    pub(crate) fn refuse(&self, error: LinkError) {
+        self.outcomes.send(Err(error)).expect("a conversation");
+    }
+}
+
+/// Nobody is there.
+pub(crate) fn unreachable() -> LinkError {
+    LinkError::Unreachable {
+        host: "kaiwa.test:80".to_owned(),
+        source: std::io::Error::other("no route"),
     }
 }
 

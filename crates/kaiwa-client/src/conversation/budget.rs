@@ -31,6 +31,8 @@ pub(super) struct Books {
     /// The model that transcribes, if one does.
     transcriber: Option<String>,
     writes: bool,
+    /// Tokens of the instructions.
+    told: u64,
     total: Spent,
     /// What the model will have seen at the next response, at most; without what follows.
     context: Context,
@@ -75,6 +77,7 @@ impl Books {
             model: None,
             transcriber: transcriber.and_then(|wanted| wanted.model.clone()),
             writes: config.output == OutputMode::Text,
+            told,
             total: Spent::default(),
             context: Context {
                 text: told + AROUND,
@@ -93,11 +96,31 @@ impl Books {
             self.model = Some(model.to_owned());
         }
         // A token is at least a byte. After the first bill the context is known.
-        if let Some(told) = instructions
-            && self.total.responses == 0
-        {
-            self.context.text = told.len() as u64 + AROUND;
+        if let Some(told) = instructions {
+            self.told = told.len() as u64;
+            if self.total.responses == 0 {
+                self.context.text = self.told + AROUND;
+            }
         }
+    }
+
+    /// The session is lost: what it was asked for may be billed all the same.
+    pub(super) fn lost(&mut self) {
+        self.unbilled += std::mem::take(&mut self.asked);
+        for most in self.transcribing.drain(..) {
+            self.unbilled += most;
+        }
+    }
+
+    /// Another session is told of the conversation: `turns` items with so many bytes of text
+    /// and ms of the user's speech.
+    pub(super) fn reseat(&mut self, text: u64, sound_ms: u64, turns: u64) {
+        self.added = Context::default();
+        self.context = Context {
+            text: sum([self.told, text, AROUND, turns.saturating_mul(AROUND)]),
+            audio: sound_ms.div_ceil(MS_PER_TOKEN),
+            image: 0,
+        };
     }
 
     /// The user has typed this.

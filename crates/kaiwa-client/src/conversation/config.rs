@@ -5,6 +5,7 @@ use kaiwa_protocol::{
     SemanticVad, ServerVad, SessionAudio, TranscriptionConfig, TurnDetection,
 };
 
+use super::reconnect::Reconnect;
 use crate::costs::{Prices, Usd};
 use crate::link::Direction;
 
@@ -33,6 +34,8 @@ pub struct ConversationConfig {
     pub answer_timeout: Duration,
     /// What the server costs; `None` for one that costs nothing, of which no bill is made.
     pub costs: Option<CostConfig>,
+    /// How another connection is made when one is lost; `None` ends the conversation then.
+    pub reconnect: Option<Reconnect>,
     /// Sees every event of the protocol.
     pub trace: Option<Trace>,
 }
@@ -155,6 +158,7 @@ impl Default for ConversationConfig {
             nothing_heard: Duration::from_secs(3),
             answer_timeout: Duration::from_secs(60),
             costs: None,
+            reconnect: None,
             trace: None,
         }
     }

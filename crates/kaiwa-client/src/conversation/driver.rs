@@ -13,11 +13,13 @@ use super::budget::{Allowance, Books};
 use super::config::{ConversationConfig, TraceEntry, Turn};
 use super::duck::Duck;
 use super::event::{EndReason, Event, Moment};
+use super::history::History;
 use super::latency::Latency;
+use super::reconnect::{is_passing, is_passing_close, is_passing_fault};
+use super::recovery::{Recovery, dialed};
 use super::server::ends_session;
 use super::session::Session;
 use super::ticks::{Clock, Input, card_failed};
-use super::transcript::Transcripts;
 use super::turns::{LEAST_COMMIT, Turns, Typed};
 use crate::card::{MicState, SoundCard};
 use crate::link::{Driven, Incoming, Link, LinkError};
@@ -25,9 +27,9 @@ use crate::opening::Progress;
 use crate::playback::Playback;
 
 /// How long the server may take to open the session.
-const OPENING: Duration = Duration::from_secs(20);
+pub(super) const OPENING: Duration = Duration::from_secs(20);
 /// How long the server may take to answer the close, and a reader to take the output.
-const CLOSING: Duration = Duration::from_secs(1);
+pub(super) const CLOSING: Duration = Duration::from_secs(1);
 /// A loop that wakes so much after the time it asked for was stopped with its process, or
 /// by a reader of events that fell behind.
 const LATE: Duration = Duration::from_millis(100);
@@ -62,7 +64,8 @@ pub(super) struct Driver<C> {
     pub(super) out: VecDeque<Moment>,
     pub(super) playback: Playback,
     pub(super) duck: Duck,
-    pub(super) transcripts: Transcripts,
+    pub(super) history: History,
+    pub(super) recovery: Recovery,
     pub(super) latency: Latency,
     /// Where there are prices.
     pub(super) books: Option<Books>,
@@ -80,7 +83,7 @@ impl<C: SoundCard> Driver<C> {
     pub(super) fn new(
         link: Link,
         card: C,
-        config: ConversationConfig,
+        mut config: ConversationConfig,
         events: mpsc::Sender<Moment>,
         commands: mpsc::Receiver<Command>,
         stop: watch::Receiver<bool>,
@@ -89,7 +92,6 @@ impl<C: SoundCard> Driver<C> {
         Self {
             card,
             books: Books::new(&config),
-            config,
             events,
             commands,
             commanded: true,
@@ -97,11 +99,13 @@ impl<C: SoundCard> Driver<C> {
             out: VecDeque::new(),
             playback: Playback::new(),
             duck: Duck::default(),
-            transcripts: Transcripts::default(),
+            history: History::default(),
+            recovery: Recovery::new(config.reconnect.take()),
             latency: Latency::default(),
             opened: now,
             clock: Clock::default(),
             session: Session::new(link),
+            config,
             turns: Turns::default(),
             input: Input::default(),
             sent: 0,
@@ -157,11 +161,15 @@ impl<C: SoundCard> Driver<C> {
             tokio::select! {
                 () = stopped(&mut self.stop) => return Err(EndReason::Stopped),
                 command = self.commands.recv(), if self.commanded => self.obey(command)?,
-                driven = self.session.link.drive() => match driven {
+                driven = self.session.link.drive(), if self.recovery.is_linked() => match driven {
                     Ok(Driven::Flushed) => {}
+                    Ok(Driven::Ponged) => self.session.ponged(),
                     Ok(Driven::Received(incoming)) => self.receive(incoming)?,
-                    Err(error) => return Err(self.lost(&error)),
+                    Err(error) => self.lost(&error)?,
                 },
+                outcome = dialed(&mut self.recovery.dialing), if self.recovery.dialing.is_some() => {
+                    self.dialed(outcome)?;
+                }
                 captured = self.card.capture(&mut self.input.frame), if self.clock.ticking => {
                     captured.map_err(|error| card_failed(&error))?;
                     self.end_tick()?;
@@ -172,12 +180,12 @@ impl<C: SoundCard> Driver<C> {
     }
 
     /// Sends our configuration in the link's dialect.
-    fn configure(&mut self) -> Result<(), EndReason> {
+    pub(super) fn configure(&mut self) -> Result<(), EndReason> {
         let update = SessionUpdate {
             session: self.config.session().into(),
             ..SessionUpdate::default()
         };
-        let id = self.send(update.into())?;
+        let id = self.queue(update.into())?;
         self.session.opening.sent(id, &self.session.link);
         Ok(())
     }
@@ -212,6 +220,7 @@ impl<C: SoundCard> Driver<C> {
 
     fn receive(&mut self, incoming: Incoming) -> Result<(), EndReason> {
         self.session.last_news = Instant::now();
+        self.session.heard = self.session.last_news;
         match incoming {
             Incoming::Event(event) => {
                 if !self.session.ready {
@@ -219,6 +228,8 @@ impl<C: SoundCard> Driver<C> {
                         Progress::Accepted => {
                             self.session.ready = true;
                             self.session.fatal = None;
+                            self.understand(*event)?;
+                            return self.begin_session();
                         }
                         Progress::Again => {
                             self.configure()?;
@@ -242,10 +253,12 @@ impl<C: SoundCard> Driver<C> {
             }
             Incoming::Closed(closed) => {
                 let fatal = self.session.fatal.take();
-                Err(fatal.unwrap_or_else(|| EndReason::Closed {
+                let passing = fatal.is_none() && is_passing_close(closed.code);
+                let reason = fatal.unwrap_or_else(|| EndReason::Closed {
                     message: closed.to_string(),
                     code: closed.code,
-                }))
+                });
+                self.lose(reason, passing)
             }
         }
     }
@@ -254,14 +267,19 @@ impl<C: SoundCard> Driver<C> {
     /// asked for: another voice, other instructions.
     fn refused(&mut self, event: ServerEvent) -> Result<(), EndReason> {
         let refusal = match &event {
-            ServerEvent::Error(event) if !ends_session(&event.error) => EndReason::Refused {
-                message: format!(
-                    "the server refused the session's configuration: {}",
-                    event.error.message
-                ),
-                code: event.error.code.cloned(),
-                param: event.error.param.cloned(),
-            },
+            ServerEvent::Error(event)
+                if !ends_session(&event.error)
+                    && !(self.recovery.is_reopening() && is_passing_fault(&event.error)) =>
+            {
+                EndReason::Refused {
+                    message: format!(
+                        "the server refused the session's configuration: {}",
+                        event.error.message
+                    ),
+                    code: event.error.code.cloned(),
+                    param: event.error.param.cloned(),
+                }
+            }
             // It is not the configuration that is at fault, and the server will close.
             _ => return self.understand(event),
         };
@@ -277,6 +295,8 @@ impl<C: SoundCard> Driver<C> {
             return;
         }
         self.session.last_news = now;
+        self.session.heard = now;
+        self.recovery.forgive_lateness(now);
         for since in [&mut self.turns.quiet_since, &mut self.turns.empty_since] {
             *since = since.map(|_| now);
         }
@@ -285,16 +305,22 @@ impl<C: SoundCard> Driver<C> {
         }
     }
 
-    pub(super) fn lost(&mut self, error: &LinkError) -> EndReason {
+    /// The link has failed.
+    pub(super) fn lost(&mut self, error: &LinkError) -> Result<(), EndReason> {
         let fatal = self.session.fatal.take();
-        fatal.unwrap_or_else(|| EndReason::ConnectionLost {
+        let passing = fatal.is_none() && is_passing(error);
+        let reason = fatal.unwrap_or_else(|| EndReason::ConnectionLost {
             message: error.to_string(),
-        })
+        });
+        self.lose(reason, passing)
     }
 
     /// Does what can be done now, and says when to look again.
     fn advance(&mut self) -> Result<Option<Instant>, EndReason> {
         let now = Instant::now();
+        if let Some(wake) = self.recover(now)? {
+            return Ok(Some(wake));
+        }
         if !self.session.ready {
             let deadline = self.session.asked + OPENING;
             if now < deadline {
@@ -320,7 +346,9 @@ impl<C: SoundCard> Driver<C> {
         if turns.owed && turns.active.is_none() && turns.requested.is_none() && !turns.answer_due {
             self.ask()?;
         }
-        self.look_for_the_end(now)
+        let end = self.look_for_the_end(now)?;
+        let care = self.look_after(now)?;
+        Ok(end.into_iter().chain(care).min())
     }
 
     /// Asks for the answer that is owed, as far as the budget pays for it.
@@ -358,8 +386,16 @@ impl<C: SoundCard> Driver<C> {
         }
     }
 
-    /// Queues an event under an id of its own, and gives the id.
-    pub(super) fn send(&mut self, mut event: ClientEvent) -> Result<String, EndReason> {
+    /// Queues an event under an id of its own, and gives the id. Without a session nothing is
+    /// sent: the next one is told what there is to know.
+    pub(super) fn send(&mut self, event: ClientEvent) -> Result<String, EndReason> {
+        if self.recovery.is_down() {
+            return Ok(String::new());
+        }
+        self.queue(event)
+    }
+
+    fn queue(&mut self, mut event: ClientEvent) -> Result<String, EndReason> {
         self.sent += 1;
         let id = format!("kaiwa_{}", self.sent);
         event.set_event_id(id.as_str());
@@ -369,7 +405,7 @@ impl<C: SoundCard> Driver<C> {
                 self.session.last_news = Instant::now();
                 Ok(id)
             }
-            Err(error) => Err(self.lost(&error)),
+            Err(error) => self.lost(&error).map(|()| id),
         }
     }
 

@@ -101,13 +101,28 @@ pub enum Event {
         /// The item.
         item: String,
     },
+    /// Another session has taken the place of the one that was lost or neared its end, and
+    /// knows what was said.
+    Reconnected {
+        /// How long there was none, in ms.
+        away_ms: u64,
+        /// Of what the user said meanwhile, so much had to be dropped, in ms.
+        lost_ms: u64,
+    },
+    /// The connection is lost, or the session nears its end: another one is being made.
+    Reconnecting {
+        /// Which attempt comes next, counted from 1.
+        attempt: u32,
+        /// What happened, in one sentence.
+        message: String,
+    },
     /// A response has ended.
     ResponseDone {
         /// The response.
         response: String,
         /// `completed`, `cancelled`, `incomplete` or `failed`.
         status: String,
-        /// Why it was cancelled, is incomplete or failed.
+        /// Why it was cancelled, is incomplete (as when the connection was lost) or failed.
         reason: Option<String>,
         /// The tokens it took.
         usage: Option<Usage>,

@@ -6,11 +6,14 @@ mod driver;
 mod duck;
 mod end;
 mod event;
+mod history;
 mod latency;
+mod reconnect;
+mod recovery;
 mod server;
 mod session;
+mod tape;
 mod ticks;
-mod transcript;
 mod turns;
 
 #[cfg(test)]
@@ -26,6 +29,7 @@ pub use self::config::{
 };
 use self::driver::{Command, Driver};
 pub use self::event::{Bill, EndReason, Event, Moment, TurnLatency, Usage};
+pub use self::reconnect::{Dialing, Reconnect};
 use crate::card::SoundCard;
 use crate::link::Link;
 
@@ -40,6 +44,9 @@ const COMMANDS: usize = 256;
 /// whose last event is [`Event::Ended`]. Events must be read: a reader that falls a
 /// thousand events behind stops the conversation's clock until it goes on. Dropping the
 /// conversation stops it.
+///
+/// With [`ConversationConfig::reconnect`] it outlives its connection: it makes another one, and
+/// tells the new session what was said and heard. Without, it ends with the connection.
 ///
 /// It ends by itself when the microphone's input has ended (or there is none), no typed
 /// turn can come any more ([`Handle::finish`], or every handle is dropped), and all that

@@ -1,5 +1,6 @@
 //! What the server's events mean.
 
+use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples};
 use kaiwa_protocol::{
     ErrorDetail, Maybe, Response, ResponseOutputAudioDelta, ResponseStatus, ServerEvent,
     TurnDetection, codes,
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use super::config::Turn;
 use super::driver::Driver;
 use super::event::{EndReason, Event, Usage};
+use super::reconnect::is_passing_fault;
 use super::turns::Active;
 use crate::card::SoundCard;
 use crate::playback::PartKey;
@@ -23,11 +25,13 @@ impl<C: SoundCard> Driver<C> {
                     _ => None,
                 };
                 self.note_costs(&event.session);
+                self.note_limit(&event.session);
                 let session = event.session.id().unwrap_or_default().to_owned();
                 self.emit(Event::Connected { session, model });
             }
             ServerEvent::SessionUpdated(event) => {
                 self.note_costs(&event.session);
+                self.note_limit(&event.session);
                 if let kaiwa_protocol::Session::Realtime(session) = &event.session {
                     let input = session.audio.value().and_then(|audio| audio.input.value());
                     if let Some(input) = input {
@@ -62,6 +66,10 @@ impl<C: SoundCard> Driver<C> {
                 let now = self.now_ms();
                 self.latency.spoken(Some(event.item_id.clone()), end, now);
                 let ms = self.card_ms(event.audio_end_ms);
+                self.recovery.settle(ms_to_samples(ms, WIRE_RATE_HZ));
+                self.recovery.asked_again = false;
+                let item = Some(event.item_id.clone());
+                self.history.spoken(item, self.turns.begun_ms, ms);
                 if let Some(books) = &mut self.books {
                     books.spoken(ms.saturating_sub(self.turns.begun_ms));
                 }
@@ -71,6 +79,7 @@ impl<C: SoundCard> Driver<C> {
                 });
             }
             ServerEvent::InputAudioBufferCommitted(event) => {
+                self.history.committed(&event.item_id);
                 if self.config.has_budget()
                     && self.config.turn != Turn::None
                     && !self.session.creates_response
@@ -91,6 +100,7 @@ impl<C: SoundCard> Driver<C> {
             }
             ServerEvent::ConversationItemInputAudioTranscriptionCompleted(event) => {
                 self.turns.untranscribed.remove(&event.item_id);
+                self.history.transcribed(&event.item_id, &event.transcript);
                 if event.transcript.trim().is_empty() && self.turns.answer_due {
                     self.turns.empty_since = Some(Instant::now());
                 }
@@ -127,13 +137,14 @@ impl<C: SoundCard> Driver<C> {
                 self.text(&event.response_id, event.item_id, event.delta);
             }
             ServerEvent::ResponseOutputTextDone(event) => {
+                self.said(&event.item_id, &event.text);
                 self.emit(Event::AssistantDone {
                     item: event.item_id,
                     text: event.text,
                 });
             }
             ServerEvent::ResponseOutputAudioTranscriptDone(event) => {
-                self.transcripts.set(&event.item_id, &event.transcript);
+                self.said(&event.item_id, &event.transcript);
                 self.emit(Event::AssistantDone {
                     item: event.item_id,
                     text: event.transcript,
@@ -168,6 +179,14 @@ impl<C: SoundCard> Driver<C> {
         }
     }
 
+    fn note_limit(&mut self, session: &kaiwa_protocol::Session) {
+        if let kaiwa_protocol::Session::Realtime(session) = session
+            && let Some(expires_at) = session.expires_at.copied()
+        {
+            self.note_expiry(expires_at);
+        }
+    }
+
     fn note_turn_detection(&mut self, turn: &Maybe<TurnDetection>) {
         match turn {
             // A server that does not say has the protocol's defaults.
@@ -189,6 +208,11 @@ impl<C: SoundCard> Driver<C> {
             message: error.message.clone(),
             code: error.code.cloned(),
         };
+        let expired = error.code.as_deref() == Some(codes::SESSION_EXPIRED);
+        let passing = self.recovery.is_reopening() && is_passing_fault(&error);
+        if (expired || passing) && self.recovery.give_up_session(error.message.as_str()) {
+            return;
+        }
         if !self.session.ready || ends_session(&error) {
             self.session.fatal = Some(rejection());
         }
@@ -236,6 +260,8 @@ impl<C: SoundCard> Driver<C> {
         self.turns.active = Some(Active {
             id: response.id.clone(),
             cancelled: false,
+            begun: false,
+            saying: None,
         });
     }
 
@@ -281,11 +307,37 @@ impl<C: SoundCard> Driver<C> {
     fn text(&mut self, response: &str, item: String, text: String) {
         let now = self.now_ms();
         self.latency.text(response, now);
-        self.transcripts.push(&item, &text);
+        self.history.push(&item, &text);
+        if let Some(active) = self.answering(response) {
+            active.saying = Some(item.clone());
+        }
         self.emit(Event::AssistantDelta { item, text });
     }
 
+    /// All of what is said in an item is known.
+    fn said(&mut self, item: &str, text: &str) {
+        self.history.set(item, text);
+        if let Some(active) = &mut self.turns.active
+            && active.saying.as_deref() == Some(item)
+        {
+            active.saying = None;
+        }
+    }
+
+    /// The running response, if it is this one, which says something.
+    fn answering(&mut self, response: &str) -> Option<&mut Active> {
+        let active = self.turns.active.as_mut()?;
+        if active.id != response {
+            return None;
+        }
+        active.begun = true;
+        self.recovery.asked_again = false;
+        Some(active)
+    }
+
     fn sound(&mut self, event: &ResponseOutputAudioDelta) -> Result<(), EndReason> {
+        self.answering(&event.response_id);
+        self.history.sounds(&event.item_id);
         let part = PartKey {
             item: event.item_id.clone(),
             content_index: event.content_index,

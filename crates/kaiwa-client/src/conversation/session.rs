@@ -4,6 +4,7 @@ use kaiwa_audio::PcmDecoder;
 use tokio::time::Instant;
 
 use super::event::EndReason;
+use crate::card::TICK;
 use crate::link::Link;
 use crate::opening::Opening;
 use crate::playback::PartKey;
@@ -34,6 +35,18 @@ pub(super) struct Session {
     pub(super) uncommitted: u64,
     /// Card position less session position, in samples.
     pub(super) offset: u64,
+    /// The card's position up to which the server has read the microphone for sure.
+    pub(super) read: u64,
+    /// When anything at all arrived last.
+    pub(super) heard: Instant,
+    /// When the unanswered ping was sent, and the card's position then.
+    pub(super) pinged: Option<(Instant, u64)>,
+    /// When to ask next whether the server is there.
+    pub(super) ping_at: Instant,
+    /// Whether it answers such questions: not every server does.
+    pub(super) answers_pings: bool,
+    /// From when on another session is to take its place, in a pause.
+    pub(super) reseat: Option<Instant>,
     /// Half a sample of the part that arrives.
     pub(super) decoder: (Option<PartKey>, PcmDecoder),
 }
@@ -56,7 +69,28 @@ impl Session {
             sent: 0,
             uncommitted: 0,
             offset: 0,
+            read: 0,
+            heard: now,
+            pinged: None,
+            ping_at: now,
+            answers_pings: false,
+            reseat: None,
             decoder: (None, PcmDecoder::new()),
+        }
+    }
+
+    /// A tick of the microphone that began at the card's position `begin` is sent.
+    pub(super) fn advance(&mut self, begin: u64) {
+        self.offset = begin - self.sent.min(begin);
+        self.sent += TICK as u64;
+    }
+
+    /// The latest ping was answered.
+    pub(super) fn ponged(&mut self) {
+        self.heard = Instant::now();
+        self.answers_pings = true;
+        if let Some((_, position)) = self.pinged.take() {
+            self.read = self.read.max(position);
         }
     }
 }

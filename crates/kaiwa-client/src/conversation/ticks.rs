@@ -56,11 +56,13 @@ impl Default for Input {
 impl<C: SoundCard> Driver<C> {
     /// Whether the clock is to run now.
     pub(super) fn wants_tick(&self) -> bool {
-        if !self.session.ready {
+        if !self.session.ready && !self.recovery.is_down() {
             return false;
         }
         match self.card.pace() {
             Pace::RealTime => true,
+            // A recording can wait for a connection.
+            Pace::Fast if self.recovery.is_down() => false,
             Pace::Fast if !self.session.link.is_flushed() => false,
             Pace::Fast => {
                 let input = match self.card.mic() {
@@ -133,7 +135,8 @@ impl<C: SoundCard> Driver<C> {
         let wants_silence = self.wants_silence();
         let input = &mut self.input;
         self.duck.hear(&input.frame);
-        if let Some(index) = last_above(&*input.frame, AUDIBLE_DBFS) {
+        let audible = last_above(&*input.frame, AUDIBLE_DBFS);
+        if let Some(index) = audible {
             if input.audible.len() == AUDIBLE_TICKS {
                 input.audible.pop_front();
             }
@@ -158,16 +161,18 @@ impl<C: SoundCard> Driver<C> {
         if !send {
             return Ok(());
         }
-        let session = &mut self.session;
-        session.offset = begin - session.sent.min(begin);
-        session.sent += TICK as u64;
-        session.uncommitted += TICK as u64;
         let input = &mut self.input;
         input.bytes.clear();
         pcm::encode(&*input.frame, &mut input.bytes);
+        self.recovery.record(begin, &input.bytes, audible.is_some());
+        self.session.uncommitted += TICK as u64;
+        if self.recovery.is_down() {
+            return Ok(());
+        }
+        self.session.advance(begin);
         match self.session.link.queue_audio(&self.input.bytes) {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.lost(&error)),
+            Err(error) => self.lost(&error),
         }
     }
 

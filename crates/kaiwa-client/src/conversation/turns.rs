@@ -4,13 +4,14 @@ use std::collections::{HashSet, VecDeque};
 
 use kaiwa_audio::{WIRE_RATE_HZ, samples_to_ms};
 use kaiwa_protocol::{
-    ContentPart, ConversationItemCreate, ConversationItemTruncate, InputAudioBufferCommit, Item,
-    Maybe, Message, ResponseCancel, Role,
+    ContentPart, ConversationItemCreate, ConversationItemDelete, ConversationItemTruncate,
+    InputAudioBufferCommit, Item, Maybe, Message, ResponseCancel, Role,
 };
 use tokio::time::Instant;
 
 use super::driver::Driver;
 use super::event::{EndReason, Event};
+use super::history::Correction;
 use crate::card::{MicState, SoundCard};
 
 /// The least sound that servers accept in a commit, in samples.
@@ -55,6 +56,10 @@ pub(super) struct Active {
     pub(super) id: String,
     /// Whether its cancellation was asked for.
     pub(super) cancelled: bool,
+    /// Whether a word or a sound of it has come.
+    pub(super) begun: bool,
+    /// The item whose text is not complete.
+    pub(super) saying: Option<String>,
 }
 
 #[derive(Debug)]
@@ -80,6 +85,10 @@ impl<C: SoundCard> Driver<C> {
         if let Some(books) = &mut self.books {
             books.spoken(samples_to_ms(heard, WIRE_RATE_HZ));
         }
+        let begin = self.recovery.settle(self.clock.position);
+        let [begin, end] = [begin, self.clock.position].map(|at| samples_to_ms(at, WIRE_RATE_HZ));
+        self.history.spoken(None, begin, end);
+        self.recovery.asked_again = false;
         self.turns.user_heard = true;
         self.turns.owed = true;
         Ok(())
@@ -126,6 +135,8 @@ impl<C: SoundCard> Driver<C> {
         if let Some(books) = &mut self.books {
             books.typed(&typed.text);
         }
+        self.history.typed(&id, &typed.text);
+        self.recovery.asked_again = false;
         self.turns.owed = true;
         let now = self.now_ms();
         self.latency.typed(id.clone(), now);
@@ -157,16 +168,30 @@ impl<C: SoundCard> Driver<C> {
     /// Stops playback and tells the server what was heard.
     pub(super) fn cut_playback(&mut self) -> Result<(), EndReason> {
         for cut in self.playback.interrupt(self.card.output_latency()) {
-            let truncate = ConversationItemTruncate {
-                item_id: cut.part.item.clone(),
-                content_index: cut.part.content_index,
-                audio_end_ms: cut.played_ms,
-                ..ConversationItemTruncate::default()
-            };
-            self.send(truncate.into())?;
-            let text = self
-                .transcripts
-                .heard(&cut.part.item, cut.played_ms, cut.received_ms);
+            let item = &cut.part.item;
+            let text = self.history.heard(item, cut.played_ms, cut.received_ms);
+            match self.history.cut(item, &text) {
+                Correction::Truncate => {
+                    let truncate = ConversationItemTruncate {
+                        item_id: item.clone(),
+                        content_index: cut.part.content_index,
+                        audio_end_ms: cut.played_ms,
+                        ..ConversationItemTruncate::default()
+                    };
+                    self.send(truncate.into())?;
+                }
+                Correction::Replace { old, new } => {
+                    let delete = ConversationItemDelete {
+                        item_id: old,
+                        ..ConversationItemDelete::default()
+                    };
+                    self.send(delete.into())?;
+                    if let Some(new) = new {
+                        self.send((*new).into())?;
+                    }
+                }
+                Correction::None => {}
+            }
             self.emit(Event::Heard {
                 item: cut.part.item,
                 ms: cut.played_ms,

@@ -86,6 +86,8 @@ impl std::fmt::Display for Closed {
 pub(crate) enum Driven {
     /// All that was queued is with the operating system.
     Flushed,
+    /// The server has read everything up to a ping of ours.
+    Ponged,
     /// Something came.
     Received(Incoming),
 }
@@ -217,6 +219,11 @@ impl Link {
         self.tap = Some(tap);
     }
 
+    /// Gives up what sees the frames, for the next link.
+    pub(crate) fn take_tap(&mut self) -> Option<Tap> {
+        self.tap.take()
+    }
+
     /// The dialect that is spoken. With [`Profile::Auto`] it changes to the beta, once and
     /// before [`recv`](Self::recv) gives `session.created`, when that is a flat one: what
     /// was sent before has to be sent again.
@@ -262,6 +269,16 @@ impl Link {
         let mut frame = std::mem::take(&mut self.frame);
         write_append(&mut frame, None, audio);
         self.queue_frame(frame)
+    }
+
+    /// Queues a ping. Its answer says that the server has read everything before it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has ended or the server takes nothing any more.
+    pub(crate) fn queue_ping(&mut self) -> Result<(), LinkError> {
+        let ping = Message::Ping(Bytes::new());
+        self.start(ping, 0)
     }
 
     /// Sends an event and all that was queued before it.
@@ -334,6 +351,9 @@ impl Link {
         }
         loop {
             match Pin::new(&mut self.socket).poll_next(cx) {
+                Poll::Ready(Some(Ok(Message::Pong(_)))) => {
+                    return Poll::Ready(Ok(Driven::Ponged));
+                }
                 Poll::Ready(Some(Ok(message))) => {
                     if let Some(incoming) = self.understand(message) {
                         return Poll::Ready(Ok(Driven::Received(incoming)));
@@ -448,9 +468,15 @@ impl Link {
             tap(Direction::Sent, &text);
         }
         let size = text.len();
-        let outcome = Pin::new(&mut self.socket).start_send(Message::Text(text));
+        let outcome = self.start(Message::Text(text), size);
         // The socket has copied the frame, so this takes the memory back.
         self.frame = Vec::from(reusable);
+        outcome
+    }
+
+    /// Puts a message of `size` bytes into the socket's buffer.
+    fn start(&mut self, message: Message, size: usize) -> Result<(), LinkError> {
+        let outcome = Pin::new(&mut self.socket).start_send(message);
         self.queued = true;
         outcome.map_err(|error| match error {
             WsError::WriteBufferFull(_) => LinkError::Backlog(MAX_BACKLOG.max(size)),

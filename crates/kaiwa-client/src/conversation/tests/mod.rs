@@ -5,9 +5,12 @@ mod budget;
 mod devices;
 mod ends;
 mod interruptions;
+mod reconnects;
+mod reseats;
 mod spoken;
 mod stalls;
 mod typed;
+mod ways;
 
 use std::time::Duration;
 
@@ -15,8 +18,8 @@ use kaiwa_audio::Clip;
 use tokio::time::Instant;
 
 use super::*;
-use crate::card::FileCard;
-use crate::testing::{FakeServer, connected};
+use crate::card::{FileCard, Mic, MicQueue};
+use crate::testing::{FakeServer, Switchboard, connected};
 
 /// A recording of `ms` at half scale.
 fn tone(ms: usize) -> Clip {
@@ -33,6 +36,37 @@ async fn started() -> (Conversation, Handle, FakeServer) {
     let card = FileCard::builder().build().expect("a card");
     let (conversation, handle) = Conversation::start(link, card, ConversationConfig::default());
     (conversation, handle, server)
+}
+
+/// A conversation with a microphone that hears what is put into the queue, and a place where
+/// it may find other servers.
+async fn connected_again() -> (Conversation, Handle, MicQueue, FakeServer, Switchboard) {
+    let (link, server) = connected().await;
+    let (queue, mic) = Mic::queue();
+    let card = FileCard::builder().mic(mic).build().expect("a card");
+    let (switchboard, reconnect) = Switchboard::new();
+    let config = ConversationConfig {
+        reconnect: Some(reconnect),
+        ..ConversationConfig::default()
+    };
+    let (conversation, handle) = Conversation::start(link, card, config);
+    (conversation, handle, queue, server, switchboard)
+}
+
+/// What was told of connections, in a word each.
+fn connections(moments: &[Moment]) -> Vec<String> {
+    let told = moments.iter().filter_map(|moment| match &moment.event {
+        Event::Connected { .. } => Some("connected".to_owned()),
+        Event::Reconnecting { attempt, .. } => Some(format!("attempt {attempt}")),
+        Event::Reconnected { lost_ms, .. } => Some(format!("{lost_ms} ms lost")),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// A turn of the history.
+fn turn(role: &str, text: &str) -> (String, String) {
+    (role.to_owned(), text.to_owned())
 }
 
 /// A conversation in which this is typed, and no more.

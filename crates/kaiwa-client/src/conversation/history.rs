@@ -1,0 +1,432 @@
+//! What was said on both sides, as it was heard: what a new session is told of an old one.
+
+use std::collections::VecDeque;
+
+use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples};
+use kaiwa_protocol::{
+    Audio, ContentPart, ConversationItemCreate, InputAudio, Item, Maybe, Message, Role,
+};
+
+use super::tape::Tape;
+
+/// Turns that are kept. A conversation of an hour has some hundred.
+const MOST_TURNS: usize = 200;
+/// Bytes of text that are kept: about 8000 tokens, a quarter of the smallest context of a
+/// Realtime model (32k tokens), so that the rest is there for what follows.
+const MOST_TEXT: usize = 32 * 1024;
+/// Bytes of sound that are kept of turns whose words are not known: 30 s.
+const MOST_SOUND: usize = 30 * 2 * WIRE_RATE_HZ as usize;
+
+/// The turns of the conversation, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    turns: VecDeque<Turn>,
+    /// Ids given to items that were put into a new session.
+    placed: u64,
+}
+
+#[derive(Debug)]
+struct Turn {
+    /// The server's id, when it is known, in the session in which it was said.
+    item: Option<String>,
+    role: Role,
+    said: Said,
+    /// The id under which it was put into a session after its own.
+    placed: Option<String>,
+}
+
+/// What is known of a turn.
+#[derive(Debug)]
+enum Said {
+    /// Its words; of the assistant's, those that were heard or still may be.
+    Words(String),
+    /// Where on the card's clock it is, in samples: the words are to come.
+    Span { begin: u64, end: u64 },
+    /// The sound, 16-bit at 24 kHz: the words never came.
+    Sound(Vec<u8>),
+}
+
+/// What the server has to be told of an item that was cut short.
+#[derive(Debug)]
+pub(super) enum Correction {
+    /// Nothing: the session does not have it.
+    None,
+    /// It was put into the session by us and has to be replaced.
+    Replace {
+        /// The item to delete.
+        old: String,
+        /// What to put in its place, if any of it was heard.
+        new: Option<Box<ConversationItemCreate>>,
+    },
+    /// It was said in this session.
+    Truncate,
+}
+
+impl History {
+    /// More of what the assistant says in an item.
+    pub(super) fn push(&mut self, item: &str, delta: &str) {
+        if let Said::Words(text) = &mut self.assistant(item).said {
+            text.push_str(delta);
+        }
+        self.prune();
+    }
+
+    /// All of what the assistant says in an item.
+    pub(super) fn set(&mut self, item: &str, words: &str) {
+        if let Said::Words(text) = &mut self.assistant(item).said {
+            words.clone_into(text);
+        }
+        self.prune();
+    }
+
+    /// About what was heard of an item: its words in proportion to its sound. A word
+    /// counts when it ends within what was played.
+    pub(super) fn heard(&self, item: &str, played_ms: u64, received_ms: u64) -> String {
+        let text = self.words(item);
+        if played_ms >= received_ms {
+            return if received_ms == 0 {
+                String::new()
+            } else {
+                text.to_owned()
+            };
+        }
+        let limit = (text.chars().count() as u64 * played_ms / received_ms) as usize;
+        let mut end = 0;
+        for (count, (at, character)) in text.char_indices().enumerate() {
+            if count > limit {
+                break;
+            }
+            if character.is_whitespace() {
+                end = at;
+            }
+        }
+        text[..end].to_owned()
+    }
+
+    /// Some sound of an item has come, perhaps before its words.
+    pub(super) fn sounds(&mut self, item: &str) {
+        self.assistant(item);
+    }
+
+    /// What the assistant has said in an item so far.
+    pub(super) fn words(&self, item: &str) -> &str {
+        match self.position(item).map(|at| &self.turns[at].said) {
+            Some(Said::Words(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// No more than this was heard of an item.
+    pub(super) fn cut(&mut self, item: &str, heard: &str) -> Correction {
+        let Some(at) = self.position(item) else {
+            return Correction::None;
+        };
+        self.turns[at].said = Said::Words(heard.to_owned());
+        match self.turns[at].placed.take() {
+            None => Correction::Truncate,
+            Some(old) => {
+                let mut before = self.turns.range(..at).rev();
+                let previous = before.find_map(|turn| turn.placed.clone().filter(is_id));
+                let new = self.place(at).map(|create| {
+                    Box::new(ConversationItemCreate {
+                        previous_item_id: Maybe::Value(
+                            previous.unwrap_or_else(|| "root".to_owned()),
+                        ),
+                        ..create
+                    })
+                });
+                // What is in no session any more was still said in an earlier one.
+                self.turns[at].placed.get_or_insert_default();
+                if is_id(&old) {
+                    Correction::Replace { old, new }
+                } else {
+                    Correction::None
+                }
+            }
+        }
+    }
+
+    /// The user has typed.
+    pub(super) fn typed(&mut self, item: &str, text: &str) {
+        self.user(Some(item.to_owned()), Said::Words(text.to_owned()));
+    }
+
+    /// The user has spoken from `begin` to `end` on the card's clock, in ms.
+    pub(super) fn spoken(&mut self, item: Option<String>, begin_ms: u64, end_ms: u64) {
+        let [begin, end] = [begin_ms, end_ms].map(|ms| ms_to_samples(ms, WIRE_RATE_HZ));
+        self.user(item, Said::Span { begin, end });
+    }
+
+    /// The server has taken the user's turn, and names it.
+    pub(super) fn committed(&mut self, item: &str) {
+        if self.position(item).is_some() {
+            return;
+        }
+        let unnamed = |turn: &&mut Turn| turn.role == Role::User && turn.item.is_none();
+        match self.turns.iter_mut().find(unnamed) {
+            Some(turn) => turn.item = Some(item.to_owned()),
+            None => self.spoken(Some(item.to_owned()), 0, 0),
+        }
+    }
+
+    /// What the user said in a turn is known.
+    pub(super) fn transcribed(&mut self, item: &str, text: &str) {
+        let said = Said::Words(text.trim().to_owned());
+        // Sound that was put into a session may be transcribed there.
+        let placed = |turn: &Turn| turn.placed.as_deref() == Some(item);
+        let known = self.position(item);
+        match known.or_else(|| self.turns.iter().rposition(placed)) {
+            Some(at) => self.turns[at].said = said,
+            None => self.user(Some(item.to_owned()), said),
+        }
+        self.prune();
+    }
+
+    /// The session has ended: the sound of turns whose words will never come is taken from
+    /// the tape, and what is empty is forgotten. Gives the number of spoken turns of which
+    /// nothing is there any more.
+    pub(super) fn close(&mut self, tape: &Tape) -> usize {
+        let mut unknown = 0;
+        for turn in &mut self.turns {
+            if let Said::Span { begin, end } = turn.said {
+                turn.said = Said::Sound(tape.between(begin, end));
+                unknown += usize::from(turn.said.is_empty());
+            }
+            // What the next session has no name for is not to be taken for one of its own.
+            turn.item.get_or_insert_default();
+            turn.placed.get_or_insert_default();
+        }
+        let mut room = MOST_SOUND;
+        for turn in self.turns.iter_mut().rev() {
+            if let Said::Sound(sound) = &mut turn.said {
+                match room.checked_sub(sound.len()) {
+                    Some(left) => room = left,
+                    None => {
+                        sound.clear();
+                        unknown += 1;
+                    }
+                }
+            }
+        }
+        self.turns.retain(|turn| !turn.said.is_empty());
+        unknown
+    }
+
+    /// Everything as items for a new session, in order.
+    pub(super) fn items(&mut self) -> Vec<ConversationItemCreate> {
+        let all = 0..self.turns.len();
+        all.filter_map(|at| self.place(at)).collect()
+    }
+
+    /// Bytes of text, ms of sound, and turns: what a new session is told.
+    pub(super) fn size(&self) -> (u64, u64, u64) {
+        let mut text = 0;
+        let mut sound = 0;
+        for turn in &self.turns {
+            match &turn.said {
+                Said::Words(words) => text += words.len() as u64,
+                Said::Sound(bytes) => sound += bytes.len() as u64 / 2,
+                Said::Span { .. } => {}
+            }
+        }
+        let ms = kaiwa_audio::samples_to_ms(sound, WIRE_RATE_HZ);
+        (text, ms, self.turns.len() as u64)
+    }
+
+    /// A turn as an item under an id of ours.
+    fn place(&mut self, at: usize) -> Option<ConversationItemCreate> {
+        let turn = &self.turns[at];
+        let part = match (&turn.said, &turn.role) {
+            (said, _) if said.is_empty() => return None,
+            (Said::Span { .. }, _) => return None,
+            (Said::Words(words), Role::Assistant) => ContentPart::output_text(words.as_str()),
+            (Said::Words(words), _) => ContentPart::input_text(words.as_str()),
+            (Said::Sound(sound), _) => ContentPart::InputAudio(InputAudio {
+                audio: Maybe::Value(Audio(sound.clone())),
+                ..InputAudio::default()
+            }),
+        };
+        self.placed += 1;
+        let id = format!("kept_{:04}", self.placed);
+        let message = Message {
+            id: Maybe::Value(id.clone()),
+            ..Message::new(turn.role.clone(), vec![part])
+        };
+        self.turns[at].placed = Some(id);
+        Some(ConversationItemCreate {
+            item: Item::Message(message),
+            ..ConversationItemCreate::default()
+        })
+    }
+
+    /// The turn of an item that the assistant says in this session.
+    fn assistant(&mut self, item: &str) -> &mut Turn {
+        let known = self.position(item);
+        let at = known.filter(|&at| self.turns[at].placed.is_none());
+        let at = at.unwrap_or_else(|| {
+            self.turns.push_back(Turn {
+                item: Some(item.to_owned()),
+                role: Role::Assistant,
+                said: Said::Words(String::new()),
+                placed: None,
+            });
+            self.turns.len() - 1
+        });
+        &mut self.turns[at]
+    }
+
+    fn user(&mut self, item: Option<String>, said: Said) {
+        self.turns.push_back(Turn {
+            item,
+            role: Role::User,
+            said,
+            placed: None,
+        });
+        self.prune();
+    }
+
+    /// The latest turn with this name.
+    fn position(&self, item: &str) -> Option<usize> {
+        let named = |turn: &Turn| turn.item.as_deref() == Some(item);
+        self.turns.iter().rposition(named)
+    }
+
+    /// Forgets the oldest turns beyond the bounds; the latest is always kept.
+    fn prune(&mut self) {
+        let mut text = 0;
+        let fits = |turn: &&Turn| {
+            if let Said::Words(words) = &turn.said {
+                text += words.len();
+            }
+            text <= MOST_TEXT
+        };
+        let kept = self.turns.iter().rev().take_while(fits).count();
+        let kept = kept.clamp(1, MOST_TURNS);
+        let excess = self.turns.len().saturating_sub(kept);
+        self.turns.drain(..excess);
+    }
+}
+
+impl Said {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Words(words) => words.trim().is_empty(),
+            Self::Span { .. } => false,
+            Self::Sound(sound) => sound.is_empty(),
+        }
+    }
+}
+
+/// Whether this is a name, and not the mark of a turn of an earlier session that has none.
+fn is_id(id: &String) -> bool {
+    !id.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_heard_in_proportion_to_the_sound() {
+        let mut history = History::default();
+        history.push("a", "one two ");
+        history.push("a", "three four");
+        for (played, heard) in [
+            (0, ""),
+            (160, ""),
+            (170, "one"),
+            (500, "one two"),
+            (999, "one two three"),
+            (1000, "one two three four"),
+        ] {
+            assert_eq!(history.heard("a", played, 1000), heard, "{played} ms");
+        }
+        assert_eq!(history.heard("a", 0, 0), "");
+        assert_eq!(history.heard("unknown", 10, 20), "");
+    }
+
+    /// Role and text of each item.
+    fn told(history: &mut History) -> Vec<(Role, String)> {
+        let told = |create: ConversationItemCreate| match create.item {
+            Item::Message(message) => match &message.content[0] {
+                ContentPart::InputText(part) => (message.role, part.text.clone()),
+                ContentPart::OutputText(part) => (message.role, part.text.clone()),
+                ContentPart::InputAudio(part) => {
+                    let audio = part.audio.value().expect("sound");
+                    (message.role, format!("{} bytes", audio.0.len()))
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        history.items().into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn a_new_session_is_told_words_where_they_are_known_and_sound_where_not() {
+        let mut tape = Tape::default();
+        for tick in 0..100 {
+            tape.push(tick * 480, &[1; 960], true);
+        }
+        let mut history = History::default();
+        history.typed("t", "Hello");
+        history.push("a", "Hi there.");
+        history.spoken(Some("known".to_owned()), 0, 500);
+        history.spoken(Some("unknown".to_owned()), 1000, 1500);
+        history.spoken(None, 60_000, 61_000);
+        history.push("silent", "");
+        history.transcribed("known", " What is this? ");
+        assert_eq!(history.close(&tape), 1, "one is not on the tape");
+        let expected = [
+            (Role::User, "Hello".to_owned()),
+            (Role::Assistant, "Hi there.".to_owned()),
+            (Role::User, "What is this?".to_owned()),
+            (Role::User, "24000 bytes".to_owned()),
+        ];
+        assert_eq!(told(&mut history), expected);
+        assert_eq!(history.size(), (27, 500, 4));
+        // A further session is told the same.
+        assert_eq!(history.close(&Tape::default()), 0);
+        assert_eq!(told(&mut history), expected);
+    }
+
+    #[test]
+    fn an_item_of_an_earlier_session_is_replaced_where_it_stood() {
+        let mut history = History::default();
+        history.typed("t", "Hello");
+        history.push("a", "one two three");
+        assert!(matches!(history.cut("none", ""), Correction::None));
+        history.close(&Tape::default());
+        assert_eq!(history.items().len(), 2);
+        let Correction::Replace { old, new } = history.cut("a", "one") else {
+            panic!("it is in the session");
+        };
+        assert_eq!(old, "kept_0002");
+        let new = new.expect("some of it was heard");
+        assert_eq!(new.previous_item_id, Maybe::Value("kept_0001".to_owned()));
+        assert_eq!(told(&mut history)[1].1, "one");
+        // Items of the new session may have the same names.
+        history.push("a", "other words");
+        assert!(matches!(history.cut("a", "other"), Correction::Truncate));
+        let words: Vec<_> = told(&mut history).into_iter().map(|turn| turn.1).collect();
+        assert_eq!(words, ["Hello", "one", "other"]);
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_beyond_the_bounds() {
+        let mut history = History::default();
+        for turn in 0..300 {
+            history.typed(&turn.to_string(), &format!("turn {turn}"));
+        }
+        let first = told(&mut history).swap_remove(0).1;
+        assert_eq!(first, "turn 100");
+        history.push("long", &"x".repeat(MOST_TEXT - 8));
+        assert_eq!(told(&mut history)[0].1, "turn 299");
+        history.push("longer", &"x".repeat(2 * MOST_TEXT));
+        assert_eq!(
+            told(&mut history).len(),
+            1,
+            "the latest is kept in any case"
+        );
+    }
+}
