@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncWriteExt, DuplexStream, copy_bidirectional};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
@@ -36,15 +37,30 @@ pub(crate) async fn connected() -> (Link, FakeServer) {
         Link::over(near, &endpoint),
         tokio_tungstenite::accept_async(far)
     );
-    let server = FakeServer {
-        socket: socket.expect("a handshake"),
-        heard: Vec::new(),
-        events: 0,
-    };
-    (link.expect("a link"), server)
+    (
+        link.expect("a link"),
+        FakeServer::new(socket.expect("a handshake")),
+    )
 }
 
 impl FakeServer {
+    fn new(socket: WebSocketStream<DuplexStream>) -> Self {
+        Self {
+            socket,
+            heard: Vec::new(),
+            events: 0,
+        }
+    }
+
+    /// The server of the next client at a real port, which it leaves when it is dropped.
+    pub(crate) async fn at(listener: &TcpListener) -> Self {
+        let (mut client, _) = listener.accept().await.expect("a client");
+        let (mut near, far) = tokio::io::duplex(PIPE);
+        script(async move { copy_bidirectional(&mut client, &mut near).await });
+        let socket = tokio_tungstenite::accept_async(far).await;
+        Self::new(socket.expect("a handshake"))
+    }
+
     /// The session's opening: `session.created`, the client's update, `session.updated`
     /// with what the client asked for. Gives the update.
     pub(crate) async fn open(&mut self) -> Value {

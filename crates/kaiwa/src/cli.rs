@@ -108,6 +108,11 @@ pub(crate) struct TalkArgs {
     #[arg(long, value_name = "NAME", default_value_t)]
     pub(crate) profile: Profile,
 
+    /// End the conversation when the connection to an endpoint is lost, instead of making it
+    /// again.
+    #[arg(long)]
+    pub(crate) no_reconnect: bool,
+
     /// Voice of the assistant.
     #[arg(long)]
     pub(crate) voice: Option<String>,

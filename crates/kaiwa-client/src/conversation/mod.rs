@@ -1,6 +1,7 @@
 //! A conversation: a link, a sound card, and the rules between them.
 
 mod budget;
+mod care;
 mod config;
 mod driver;
 mod duck;

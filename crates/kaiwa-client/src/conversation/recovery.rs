@@ -3,8 +3,6 @@
 //! The sound card's clock goes on: what has arrived is played, what is said is kept. A new
 //! session is told what was said in the old one and then hears what the old one has not.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples};
 use tokio::time::Instant;
 
@@ -17,30 +15,15 @@ use super::tape::Tape;
 use crate::card::{MicState, SoundCard, TICK};
 use crate::link::{Link, LinkError};
 
-/// How often the server is asked whether it is there. Its answer says, too, up to where it has
-/// read what was sent.
-const PING: Duration = Duration::from_secs(2);
-/// How long a server that has answered pings may send nothing at all: some compute on the thread
-/// that answers, and half of the 30 s that are kept should be left for getting back.
-const SILENCE: Duration = Duration::from_secs(15);
 /// Sound before what is known to be unheard that is sent again, in ms: what the server has read it
 /// may not have told of.
 const LEAD_MS: u64 = 1000;
 /// The same before speech that was told of, in ms: detectors want a beginning.
 const SPEECH_LEAD_MS: u64 = 200;
-/// How long before the session's end pauses are looked for.
-const AHEAD: Duration = Duration::from_secs(300);
-/// A session that ends in less has a server or a client with a wrong clock.
-const LEAST_SESSION: Duration = Duration::from_secs(60);
-/// So does one that ends later.
-const LONGEST_SESSION: Duration = Duration::from_secs(24 * 3600);
-/// How long to wait after a second session could not be had while the first one goes on.
-const RESEAT_AGAIN: Duration = Duration::from_secs(30);
-
 /// What is kept for the case that the connection is lost, and where things are when it is.
 #[derive(Default)]
 pub(super) struct Recovery {
-    policy: Option<Reconnect>,
+    pub(super) policy: Option<Reconnect>,
     /// Whether a session has been ready: a conversation that never began ends at once.
     begun: bool,
     /// Why the connection is lost, as long as nothing has been done about it.
@@ -70,7 +53,7 @@ struct Outage {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
+pub(super) enum Stage {
     /// The next attempt is made then.
     Waiting(Instant),
     /// A connection is being made.
@@ -220,7 +203,7 @@ impl<C: SoundCard> Driver<C> {
     }
 
     /// Leaves the session behind: what was under way in it is over.
-    fn begin_outage(&mut self, why: &str, message: String, stage: Stage) {
+    pub(super) fn begin_outage(&mut self, why: &str, message: String, stage: Stage) {
         let Some(policy) = &self.recovery.policy else {
             return;
         };
@@ -358,30 +341,8 @@ impl<C: SoundCard> Driver<C> {
         }
     }
 
-    /// A connection was made, or was not, while the session goes on that it is to replace.
-    fn dialed_ahead(&mut self, outcome: Result<Link, LinkError>) -> Result<(), EndReason> {
-        match outcome {
-            Ok(link) if self.is_pause() => {
-                let why = "the session nears its limit of time";
-                let message = format!("{why}; going on in a new one");
-                self.begin_outage(why, message, Stage::Opening);
-                self.open(link)
-            }
-            // Somebody has begun to speak meanwhile: the next pause will do.
-            Ok(link) => {
-                tokio::spawn(link.close(CLOSING));
-                Ok(())
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the next session cannot be had yet");
-                self.session.reseat = Some(Instant::now() + RESEAT_AGAIN);
-                Ok(())
-            }
-        }
-    }
-
     /// Begins another session over `link`.
-    fn open(&mut self, mut link: Link) -> Result<(), EndReason> {
+    pub(super) fn open(&mut self, mut link: Link) -> Result<(), EndReason> {
         if let Some(tap) = self.session.link.take_tap() {
             link.set_tap(tap);
         }
@@ -431,68 +392,6 @@ impl<C: SoundCard> Driver<C> {
         let away_ms = outage.since.elapsed().as_millis() as u64;
         self.emit(Event::Reconnected { away_ms, lost_ms });
         Ok(())
-    }
-
-    /// Asks the server whether it is there, looks for another session before this one ends,
-    /// and says when to look again.
-    pub(super) fn look_after(&mut self, now: Instant) -> Result<Option<Instant>, EndReason> {
-        if self.recovery.policy.is_none() {
-            return Ok(None);
-        }
-        let session = &mut self.session;
-        let wake = match session.pinged {
-            Some((at, _)) => {
-                let deadline = session.heard.max(at) + SILENCE;
-                if session.answers_pings && now >= deadline {
-                    let seconds = SILENCE.as_secs();
-                    let message = format!(
-                        "the connection was lost: nothing came from the server for {seconds} s"
-                    );
-                    self.lose(EndReason::ConnectionLost { message }, true)?;
-                    return Ok(Some(now));
-                }
-                session.answers_pings.then_some(deadline)
-            }
-            None if now >= session.ping_at => {
-                session.pinged = Some((now, self.clock.position));
-                session.ping_at = now + PING;
-                if let Err(error) = session.link.queue_ping() {
-                    self.lost(&error)?;
-                }
-                return Ok(Some(now));
-            }
-            None => Some(session.ping_at),
-        };
-        let Some(reseat) = session.reseat else {
-            return Ok(wake);
-        };
-        if now < reseat {
-            return Ok(Some(wake.map_or(reseat, |wake| wake.min(reseat))));
-        }
-        if self.recovery.dialing.is_none() && self.is_pause() {
-            self.recovery.dialing = self.recovery.policy.as_mut().map(Reconnect::dial);
-        }
-        Ok(wake)
-    }
-
-    /// Whether nobody says anything, and nobody is waited for.
-    fn is_pause(&self) -> bool {
-        let turns = &self.turns;
-        !self.recovery.is_down()
-            && self.is_quiet()
-            && turns.typed.is_empty()
-            && turns.untranscribed.is_empty()
-    }
-
-    /// The server says when the session ends, in seconds since 1970.
-    pub(super) fn note_expiry(&mut self, expires_at: u64) {
-        let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) else {
-            return;
-        };
-        let left = Duration::from_secs(expires_at).saturating_sub(now);
-        self.session.reseat = (LEAST_SESSION..=LONGEST_SESSION)
-            .contains(&left)
-            .then(|| Instant::now() + left - AHEAD.min(left / 2));
     }
 }
 

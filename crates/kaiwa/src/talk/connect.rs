@@ -1,6 +1,6 @@
 //! A link to whoever is talked to; offline, to the server inside this process.
 
-use kaiwa_client::{Endpoint, Link, LinkError, LinkErrorKind};
+use kaiwa_client::{Endpoint, Link, LinkError, LinkErrorKind, Reconnect};
 use kaiwa_server::{Engines, Server, ServerConfig};
 
 use super::plan::Target;
@@ -33,6 +33,16 @@ pub(super) async fn open(
             config.journal = recording.map(Recording::journal).transpose()?;
             embedded(engines, config).await
         }
+    }
+}
+
+/// How a lost connection is made again. The server in this process cannot be lost.
+pub(super) fn reconnect(target: &Target, arguments: &TalkArgs) -> Option<Reconnect> {
+    match target {
+        Target::Remote(endpoint) if !arguments.no_reconnect => {
+            Some(Reconnect::to(endpoint.clone()))
+        }
+        Target::Remote(_) | Target::Embedded => None,
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     }
     config.output = plan.output_mode;
     config.costs = costs::config(&plan.target, &arguments)?;
+    config.reconnect = connect::reconnect(&plan.target, &arguments);
     config.trace = arguments.trace.as_deref().map(trace).transpose()?;
     let recording = arguments.record.as_deref();
     let mut recording = recording.map(Recording::prepare).transpose()?;

@@ -129,6 +129,21 @@ impl Renderer {
             }
             Event::Error { message, .. } => self.line(format_args!("  [error: {message}]")),
             Event::Device { message, .. } => self.line(format_args!("  [{message}]")),
+            // Later attempts are for programs.
+            Event::Reconnecting {
+                attempt: 1,
+                message,
+            } => self.line(format_args!("  [{message}]")),
+            Event::Reconnected { away_ms, lost_ms } => {
+                let away = *away_ms as f64 / 1000.0;
+                match *lost_ms as f64 / 1000.0 {
+                    0.0 => self.line(format_args!("  [connected again after {away:.1} s]")),
+                    lost => self.line(format_args!(
+                        "  [connected again after {away:.1} s; {lost:.1} s of what you said before \
+                         are lost, say it again]"
+                    )),
+                }
+            }
             Event::Warning { message } => self.line(format_args!("  [{message}]")),
             _ => Ok(()),
         }
@@ -155,5 +170,67 @@ fn broken(error: io::Error) -> Exit {
             Code::Output,
             format!("the transcript cannot be written: {error}"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What is written.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("a lock").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_is_one_line_and_its_return_another() {
+        let page = Page::default();
+        let mut renderer = Renderer {
+            format: Format::Plain,
+            out: Box::new(page.clone()),
+            live: false,
+            open: None,
+            spent: None,
+        };
+        let message = |text: &str| text.to_owned();
+        for event in [
+            Event::Reconnecting {
+                attempt: 1,
+                message: message("the connection was lost; connecting again"),
+            },
+            Event::Reconnecting {
+                attempt: 2,
+                message: message("not connected yet"),
+            },
+            Event::Reconnected {
+                away_ms: 1240,
+                lost_ms: 0,
+            },
+            Event::Reconnected {
+                away_ms: 42_000,
+                lost_ms: 12_000,
+            },
+        ] {
+            renderer
+                .show(&Moment { at_ms: 0, event })
+                .expect("is shown");
+        }
+        let shown = String::from_utf8(page.0.lock().expect("a lock").clone()).expect("text");
+        assert_eq!(
+            shown,
+            "  [the connection was lost; connecting again]\n  [connected again after 1.2 s]\n  \
+             [connected again after 42.0 s; 12.0 s of what you said before are lost, say it again]\n"
+        );
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::card::{FileCard, Mic};
 use crate::costs::{Cost, Prices, Usd};
-use crate::testing::{connected, script};
+use crate::testing::{Switchboard, connected, script};
 
 fn usd(text: &str) -> Usd {
     text.parse().expect("an amount")
@@ -329,4 +329,35 @@ async fn absurd_bills_end_the_conversation_and_nothing_else() {
     let moments = all(conversation).await;
     server.await.expect("the script");
     assert!(matches!(reason(&moments), EndReason::BudgetSpent { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_lost_with_the_connection_may_be_billed_and_is_counted() {
+    let (switchboard, reconnect) = Switchboard::new();
+    let mut config = config("model", Some("0.05"));
+    config.reconnect = Some(reconnect);
+    let (conversation, mut server) = typing(config, &["Hello"]).await;
+    let server = script(async move {
+        let tokens = |create: Value| {
+            let tokens = &create["response"]["max_output_tokens"];
+            tokens.as_u64().expect("a limit")
+        };
+        server.open().await;
+        let first = tokens(server.asked().await);
+        server.begin_response("r").await;
+        let mut next = switchboard.answer().await;
+        drop(server);
+        next.open().await;
+        let second = tokens(next.asked().await);
+        next.begin_response("r").await;
+        next.bill_response("r", [100, 0, 100]).await;
+        assert!(next.next().await.is_none());
+        (first, second)
+    });
+    let moments = all(conversation).await;
+    let (first, second) = server.await.expect("the script");
+    assert_eq!(first, 4096);
+    // At ten dollars a million, the first answer may have cost $0.041 of $0.05.
+    assert!((700..904).contains(&second), "{second}");
+    assert_eq!(reason(&moments), &EndReason::InputEnded);
 }

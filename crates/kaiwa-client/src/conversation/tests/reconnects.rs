@@ -1,8 +1,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::*;
+use crate::endpoint::Endpoint;
 use crate::link::LinkError;
 use crate::testing::script;
 
@@ -522,4 +524,35 @@ async fn without_turn_detection_what_was_not_committed_is_sent_again() {
     let ms: usize = told[0].1.trim_end_matches(" ms").parse().expect("ms");
     assert!((5900..=6300).contains(&ms), "{ms} ms to the commit");
     assert!(heard > 900, "{heard} ms after it");
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_at_its_port_is_found_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let endpoint = Endpoint::new(format!("ws://{address}/v1"));
+    let server = script(async move {
+        let mut server = FakeServer::at(&listener).await;
+        server.open().await;
+        server.asked().await;
+        server.answer("r", "a", "Hi.", 20).await;
+        // Nobody listens for a while.
+        drop((server, listener));
+        let listener = TcpListener::bind(address).await.expect("the same port");
+        let mut next = FakeServer::at(&listener).await;
+        next.open().await;
+        next.told(2).await
+    });
+    let link = Link::connect(&endpoint).await.expect("a link");
+    let card = FileCard::builder().build().expect("a card");
+    let config = ConversationConfig {
+        reconnect: Some(Reconnect::to(endpoint)),
+        ..ConversationConfig::default()
+    };
+    let (conversation, handle) = Conversation::start(link, card, config);
+    handle.say("Hello").expect("is taken");
+    let reading = script(all(conversation));
+    let told = server.await.expect("the script");
+    reading.abort();
+    assert_eq!(told, [turn("user", "Hello"), turn("assistant", "Hi.")]);
 }
