@@ -266,22 +266,22 @@ impl<C: SoundCard> Driver<C> {
     /// The server has refused our configuration. Going on with its own is not what was
     /// asked for: another voice, other instructions.
     fn refused(&mut self, event: ServerEvent) -> Result<(), EndReason> {
-        let refusal = match &event {
-            ServerEvent::Error(event)
-                if !ends_session(&event.error)
-                    && !(self.recovery.is_reopening() && is_passing_fault(&event.error)) =>
-            {
-                EndReason::Refused {
-                    message: format!(
-                        "the server refused the session's configuration: {}",
-                        event.error.message
-                    ),
-                    code: event.error.code.cloned(),
-                    param: event.error.param.cloned(),
-                }
-            }
+        let ServerEvent::Error(refused) = &event else {
+            return self.understand(event);
+        };
+        let error = &refused.error;
+        let passes = self.recovery.is_reopening() && is_passing_fault(error);
+        if passes || ends_session(error) {
             // It is not the configuration that is at fault, and the server will close.
-            _ => return self.understand(event),
+            return self.understand(event);
+        }
+        let refusal = EndReason::Refused {
+            message: format!(
+                "the server refused the session's configuration: {}",
+                error.message
+            ),
+            code: error.code.cloned(),
+            param: error.param.cloned(),
         };
         self.understand(event)?;
         Err(refusal)

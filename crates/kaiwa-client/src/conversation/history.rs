@@ -126,7 +126,7 @@ impl History {
             None => Correction::Truncate,
             Some(old) => {
                 let mut before = self.turns.range(..at).rev();
-                let previous = before.find_map(|turn| turn.placed.clone().filter(is_id));
+                let previous = before.find_map(|turn| turn.placed.clone().filter(|id| is_id(id)));
                 let new = self.place(at).map(|create| {
                     Box::new(ConversationItemCreate {
                         previous_item_id: Maybe::Value(
@@ -318,7 +318,7 @@ impl Said {
 }
 
 /// Whether this is a name, and not the mark of a turn of an earlier session that has none.
-fn is_id(id: &String) -> bool {
+fn is_id(id: &str) -> bool {
     !id.is_empty()
 }
 

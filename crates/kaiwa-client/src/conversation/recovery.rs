@@ -3,6 +3,8 @@
 //! The sound card's clock goes on: what has arrived is played, what is said is kept. A new
 //! session is told what was said in the old one and then hears what the old one has not.
 
+use std::time::Duration;
+
 use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples};
 use tokio::time::Instant;
 
@@ -20,12 +22,19 @@ use crate::link::{Link, LinkError};
 const LEAD_MS: u64 = 1000;
 /// The same before speech that was told of, in ms: detectors want a beginning.
 const SPEECH_LEAD_MS: u64 = 200;
+/// A session that is lost earlier than this was no good. It does not make the next wait short.
+const STABLE: Duration = Duration::from_secs(10);
+/// So many of them in a row, and there is something wrong that does not pass.
+const MOST_UNSTABLE: u32 = 5;
+
 /// What is kept for the case that the connection is lost, and where things are when it is.
 #[derive(Default)]
 pub(super) struct Recovery {
     pub(super) policy: Option<Reconnect>,
-    /// Whether a session has been ready: a conversation that never began ends at once.
-    begun: bool,
+    /// When the latest session was ready. A conversation that never had one ends at once.
+    begun: Option<Instant>,
+    /// Sessions in a row that were lost soon.
+    unstable: u32,
     /// Why the connection is lost, as long as nothing has been done about it.
     broken: Option<String>,
     outage: Option<Outage>,
@@ -88,7 +97,7 @@ impl Recovery {
 
     /// Whether another connection would be made for one that is lost.
     fn can_recover(&self) -> bool {
-        self.begun && self.policy.is_some()
+        self.begun.is_some() && self.policy.is_some()
     }
 
     /// Takes a tick of the microphone.
@@ -107,10 +116,31 @@ impl Recovery {
     /// The connection is to be made again, if that is possible.
     pub(super) fn give_up_session(&mut self, why: impl Into<String>) -> bool {
         let can = self.can_recover();
-        if can {
-            self.broken.get_or_insert(why.into());
+        if can && self.broken.is_none() {
+            self.broken = Some(why.into());
         }
         can
+    }
+
+    /// How long to wait before the first attempt after a session was lost. Those that were lost
+    /// soon count as attempts.
+    fn first_wait(&mut self, now: Instant, why: &str) -> Result<Duration, EndReason> {
+        let lasted = self.begun.map(|at| now.saturating_duration_since(at));
+        self.unstable = match lasted {
+            Some(lasted) if lasted < STABLE => self.unstable + 1,
+            _ => 0,
+        };
+        if self.unstable > MOST_UNSTABLE {
+            let seconds = STABLE.as_secs();
+            return Err(EndReason::ConnectionLost {
+                message: format!(
+                    "{why}, as {MOST_UNSTABLE} times before within {seconds} s; wait a while and \
+                     start again"
+                ),
+            });
+        }
+        let policy = self.policy.as_mut();
+        Ok(policy.map_or(Duration::ZERO, |policy| policy.wait(self.unstable.max(1))))
     }
 
     /// A stopped process cannot have made a connection.
@@ -139,8 +169,7 @@ impl<C: SoundCard> Driver<C> {
             if self.recovery.outage.is_some() {
                 self.attempt_failed(why);
             } else {
-                let wait = self.recovery.policy.as_mut().map(|policy| policy.wait(1));
-                let stage = Stage::Waiting(now + wait.unwrap_or_default());
+                let stage = Stage::Waiting(now + self.recovery.first_wait(now, &why)?);
                 self.begin_outage(&why, format!("{why}; connecting again"), stage);
             }
         }
@@ -358,7 +387,7 @@ impl<C: SoundCard> Driver<C> {
 
     /// The session is ready: the first one, or another that is told what was said so far.
     pub(super) fn begin_session(&mut self) -> Result<(), EndReason> {
-        self.recovery.begun = true;
+        self.recovery.begun = Some(Instant::now());
         let Some(outage) = self.recovery.outage.take() else {
             return Ok(());
         };

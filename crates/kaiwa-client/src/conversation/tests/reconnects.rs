@@ -556,3 +556,97 @@ async fn a_server_that_comes_back_at_its_port_is_found_again() {
     reading.abort();
     assert_eq!(told, [turn("user", "Hello"), turn("assistant", "Hi.")]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_drops_every_session_is_left_alone() {
+    let (conversation, _handle, _queue, mut server, switchboard) = connected_again().await;
+    let server = script(async move {
+        let begun = Instant::now();
+        for _ in 0..6 {
+            server.open().await;
+            server.hear(500).await;
+            let next = switchboard.answer().await;
+            script(std::mem::replace(&mut server, next).close(1011, "out of memory"));
+        }
+        (server.next().await, begun.elapsed())
+    });
+    let moments = all(conversation).await;
+    let (more, elapsed) = server.await.expect("the script");
+    assert_eq!(more, None);
+    // The halves of 0.25, 0.5, 1, 2 and 4 s at least.
+    assert!(elapsed > Duration::from_millis(3875), "{elapsed:?}");
+    assert_eq!(
+        reason(&moments),
+        &EndReason::ConnectionLost {
+            message: "the server closed the connection (code 1011: out of memory), as 5 times \
+                      before within 10 s; wait a while and start again"
+                .to_owned()
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_never_ends_is_given_up_and_can_be_stopped() {
+    for stops in [false, true] {
+        let (link, mut server) = connected().await;
+        let (_queue, mic) = Mic::queue();
+        let card = FileCard::builder().mic(mic).build().expect("a card");
+        let config = ConversationConfig {
+            reconnect: Some(
+                Reconnect::new(|| Box::pin(std::future::pending()))
+                    .patience(Duration::from_secs(10)),
+            ),
+            ..ConversationConfig::default()
+        };
+        let (conversation, handle) = Conversation::start(link, card, config);
+        let server = script(async move {
+            server.open().await;
+            server.hear(500).await;
+            drop(server);
+            let lost = Instant::now();
+            pass(Duration::from_secs(2)).await;
+            if stops {
+                handle.stop();
+            }
+            (lost, handle)
+        });
+        let moments = all(conversation).await;
+        let (lost, _handle) = server.await.expect("the script");
+        let away = lost.elapsed().as_millis();
+        if stops {
+            assert_eq!(reason(&moments), &EndReason::Stopped);
+            assert!(away <= 3100, "{away} ms");
+        } else {
+            assert!(matches!(reason(&moments), EndReason::ConnectionLost { .. }));
+            assert!((10_000..=11_100).contains(&away), "{away} ms");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_left_to_ask_the_answer_is_played_and_it_ends() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder().build().expect("a card");
+    let (switchboard, reconnect) = Switchboard::new();
+    let config = ConversationConfig {
+        reconnect: Some(reconnect),
+        ..ConversationConfig::default()
+    };
+    let (conversation, handle) = Conversation::start(link, card, config);
+    handle.say("Hello").expect("is taken");
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.asked().await;
+        server.answer("r", "a", "A long answer.", 5000).await;
+        pass(Duration::from_millis(500)).await;
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(reason(&moments), &EndReason::InputEnded);
+    assert!(events(&moments).contains(&&Event::AssistantSpeechStopped {
+        item: "a".to_owned(),
+        played_ms: 5000,
+    }));
+    drop(switchboard);
+}
