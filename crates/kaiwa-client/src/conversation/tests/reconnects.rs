@@ -16,7 +16,7 @@ async fn a_connection_lost_in_a_pause_is_made_again_and_the_history_is_told() {
         let first = server.open().await;
         server.asked().await;
         server.answer("r1", "a", "Hi there.", 200).await;
-        server.hear_for(2000).await;
+        server.hear_for(20_000).await;
         let mut next = switchboard.answer().await;
         drop(server);
         let second = next.open().await;
@@ -24,6 +24,11 @@ async fn a_connection_lost_in_a_pause_is_made_again_and_the_history_is_told() {
         let told = next.told(2).await;
         handle.say("And now?").expect("is taken");
         next.asked().await;
+        let again_ms = next.heard.len() / 48;
+        assert!(
+            (1000..3500).contains(&again_ms),
+            "heard again: {again_ms} ms"
+        );
         next.answer("r2", "b", "Still here.", 200).await;
         handle.finish().expect("is taken");
         queue.end();
@@ -258,13 +263,13 @@ async fn a_turn_without_words_is_told_as_sound_and_answered() {
         handle.finish().expect("is taken");
         queue.end();
         assert!(next.next().await.is_none());
-        (told, next.heard.len())
+        (told, next.heard)
     });
     let moments = all(conversation).await;
     let (told, heard) = server.await.expect("the script");
     assert_eq!(told, [turn("user", "1200 ms")]);
-    // What was after the turn, and nothing of the turn, is heard again.
-    assert!(heard > 0);
+    // What was after the turn is heard again, and nothing of the turn.
+    assert!(!heard.is_empty() && heard.iter().all(|&byte| byte == 0));
     assert_eq!(reason(&moments), &EndReason::InputEnded);
 }
 
@@ -649,4 +654,25 @@ async fn where_nothing_is_left_to_ask_the_answer_is_played_and_it_ends() {
         played_ms: 5000,
     }));
     drop(switchboard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_that_was_not_kept_is_no_loss() {
+    let (mut conversation, _handle, _queue, mut server, switchboard) = connected_again().await;
+    let server = script(async move {
+        server.open().await;
+        server.hear(3000).await;
+        drop(server);
+        pass(Duration::from_secs(45)).await;
+        let mut next = switchboard.answer().await;
+        next.open().await;
+        next
+    });
+    let lost_ms = until(&mut conversation, |event| match event {
+        Event::Reconnected { lost_ms, .. } => Some(*lost_ms),
+        _ => None,
+    })
+    .await;
+    assert_eq!(lost_ms, 0);
+    server.await.expect("the script");
 }
