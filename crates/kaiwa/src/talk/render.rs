@@ -134,15 +134,19 @@ impl Renderer {
                 attempt: 1,
                 message,
             } => self.line(format_args!("  [{message}]")),
-            Event::Reconnected { away_ms, lost_ms } => {
+            Event::Reconnected {
+                away_ms,
+                lost_ms: 0,
+            } => {
                 let away = *away_ms as f64 / 1000.0;
-                match *lost_ms as f64 / 1000.0 {
-                    0.0 => self.line(format_args!("  [connected again after {away:.1} s]")),
-                    lost => self.line(format_args!(
-                        "  [connected again after {away:.1} s; {lost:.1} s of what you said before \
-                         are lost, say it again]"
-                    )),
-                }
+                self.line(format_args!("  [connected again after {away:.1} s]"))
+            }
+            Event::Reconnected { away_ms, lost_ms } => {
+                let [away, lost] = [away_ms, lost_ms].map(|&ms| ms as f64 / 1000.0);
+                self.line(format_args!(
+                    "  [connected again after {away:.1} s; {lost:.1} s of what you said before \
+                     are lost, say it again]"
+                ))
             }
             Event::Warning { message } => self.line(format_args!("  [{message}]")),
             _ => Ok(()),
