@@ -9,7 +9,7 @@ use super::driver::{CLOSING, Driver};
 use super::event::EndReason;
 use super::reconnect::Reconnect;
 use super::recovery::Stage;
-use crate::card::SoundCard;
+use crate::card::{Pace, SoundCard};
 use crate::link::{Link, LinkError};
 
 /// How often the server is asked whether it is there. Its answer says, too, up to where it has
@@ -34,11 +34,14 @@ impl<C: SoundCard> Driver<C> {
         if self.recovery.policy.is_none() {
             return Ok(None);
         }
+        // A recording that is fed as fast as it is taken keeps a slow server busy for longer.
+        let in_time = self.card.pace() == Pace::RealTime;
         let session = &mut self.session;
         let wake = match session.pinged {
             Some((at, _)) => {
                 let deadline = session.heard.max(at) + SILENCE;
-                if session.answers_pings && now >= deadline {
+                let judged = in_time && session.answers_pings;
+                if judged && now >= deadline {
                     let seconds = SILENCE.as_secs();
                     let message = format!(
                         "the connection was lost: nothing came from the server for {seconds} s"
@@ -46,7 +49,7 @@ impl<C: SoundCard> Driver<C> {
                     self.lose(EndReason::ConnectionLost { message }, true)?;
                     return Ok(Some(now));
                 }
-                session.answers_pings.then_some(deadline)
+                judged.then_some(deadline)
             }
             None if now >= session.ping_at => {
                 session.pinged = Some((now, self.clock.position));

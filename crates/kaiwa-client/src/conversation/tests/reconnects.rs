@@ -4,6 +4,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::card::Pace;
 use crate::endpoint::Endpoint;
 use crate::link::LinkError;
 use crate::testing::script;
@@ -528,7 +529,10 @@ async fn without_turn_detection_what_was_not_committed_is_sent_again() {
     reading.abort();
     let ms: usize = told[0].1.trim_end_matches(" ms").parse().expect("ms");
     assert!((5900..=6300).contains(&ms), "{ms} ms to the commit");
-    assert!((900..3000).contains(&heard), "{heard} ms after it, and not the turn again");
+    assert!(
+        (900..3000).contains(&heard),
+        "{heard} ms after it, and not the turn again"
+    );
 }
 
 #[tokio::test]
@@ -675,4 +679,32 @@ async fn silence_that_was_not_kept_is_no_loss() {
     .await;
     assert_eq!(lost_ms, 0);
     server.await.expect("the script");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_busy_with_a_fast_recording_is_not_given_up() {
+    let (link, mut server) = connected().await;
+    let card = FileCard::builder()
+        .mic(Mic::clip(tone(10_000)))
+        .pace(Pace::Fast)
+        .build()
+        .expect("a card");
+    let (switchboard, reconnect) = Switchboard::new();
+    let config = ConversationConfig {
+        reconnect: Some(reconnect),
+        ..ConversationConfig::default()
+    };
+    let (conversation, handle) = Conversation::start(link, card, config);
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.hear(2000).await;
+        pass(Duration::from_secs(40)).await;
+        server.hear(12_000).await;
+        assert!(server.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(connections(&moments), ["connected"]);
+    drop(switchboard);
 }
