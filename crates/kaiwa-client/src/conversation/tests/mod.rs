@@ -1,5 +1,6 @@
 //! Conversations with a scripted server, in virtual time; with real devices, in real time.
 
+mod attempts;
 mod budget;
 #[cfg(all(feature = "devices", target_os = "linux"))]
 mod devices;
@@ -10,6 +11,7 @@ mod reseats;
 mod spoken;
 mod stalls;
 mod typed;
+mod unheard;
 mod ways;
 
 use std::time::Duration;
