@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         .with_env_filter(
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
         )
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Stderr)
         .init();
     let result = match cli.command {
         Command::Talk(arguments) => block_on(talk::run(*arguments)),

@@ -127,6 +127,22 @@ pub enum Event {
         /// The tokens it took.
         usage: Option<Usage>,
     },
+    /// The server has called a tool for the assistant.
+    ToolCallDone {
+        /// The call.
+        item: String,
+        /// The tool's name.
+        name: String,
+        /// Whether it failed; the assistant knows, and says what it makes of it.
+        failed: bool,
+    },
+    /// The server calls a tool for the assistant.
+    ToolCallStarted {
+        /// The call.
+        item: String,
+        /// The tool's name.
+        name: String,
+    },
     /// How long the user waited for the assistant's voice. In real time only.
     TurnLatency(TurnLatency),
     /// The user begins to speak, as the server has it.

@@ -2,7 +2,7 @@
 
 use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples};
 use kaiwa_protocol::{
-    ErrorDetail, Maybe, Response, ResponseOutputAudioDelta, ResponseStatus, ServerEvent,
+    ErrorDetail, Item, Maybe, Response, ResponseOutputAudioDelta, ResponseStatus, ServerEvent,
     TurnDetection, codes,
 };
 use tokio::time::Instant;
@@ -130,6 +130,23 @@ impl<C: SoundCard> Driver<C> {
             }
             ServerEvent::ResponseCreated(event) => self.response_created(&event.response),
             ServerEvent::ResponseDone(event) => self.response_done(&event.response),
+            ServerEvent::ResponseOutputItemAdded(event) => {
+                if let Item::McpCall(call) = event.item {
+                    self.emit(Event::ToolCallStarted {
+                        item: call.id.unwrap_or_default(),
+                        name: call.name,
+                    });
+                }
+            }
+            ServerEvent::ResponseOutputItemDone(event) => {
+                if let Item::McpCall(call) = event.item {
+                    self.emit(Event::ToolCallDone {
+                        item: call.id.unwrap_or_default(),
+                        name: call.name,
+                        failed: call.error.value().is_some(),
+                    });
+                }
+            }
             ServerEvent::ResponseOutputTextDelta(event) => {
                 self.text(&event.response_id, event.item_id, event.delta);
             }

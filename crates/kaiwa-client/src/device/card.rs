@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kaiwa_audio::{WIRE_RATE_HZ, samples_to_ms};
@@ -51,6 +52,8 @@ pub struct DeviceCard {
     clock: Clock,
     mic: MicState,
     recording: Recording,
+    /// While it is true, the microphone is recorded as silence.
+    muted: Arc<AtomicBool>,
     /// What the speaker plays in the current tick, if anything.
     playing: Option<Box<Frame>>,
 }
@@ -75,6 +78,7 @@ impl DeviceCard {
                 Choice::Default | Choice::Named(_) => MicState::Open,
             },
             recording: Recording::default(),
+            muted: Arc::default(),
             playing: None,
         })
     }
@@ -93,6 +97,15 @@ impl DeviceCard {
     ) -> Result<Self, CardError> {
         self.recording = Recording::create(path.as_ref(), Some(Lost::new(lost)))?;
         Ok(self)
+    }
+
+    /// Records silence in the microphone's place while `muted` is true. What is captured stays as
+    /// it is: an echo canceller has to hear the room all the time. Whoever mutes the
+    /// conversation silences it behind the canceller.
+    #[must_use]
+    pub fn unrecorded_while(mut self, muted: Arc<AtomicBool>) -> Self {
+        self.muted = muted;
+        self
     }
 
     /// Samples at 24 kHz that the microphone has given and [`capture`](SoundCard::capture)
@@ -140,7 +153,11 @@ impl SoundCard for DeviceCard {
         }
         // From here on nothing waits, so a dropped future has taken nothing.
         self.line.take_mic(frame);
-        self.recording.write(frame, self.playing.as_deref())
+        let recorded = match self.muted.load(Ordering::Relaxed) {
+            true => &[0.0; TICK],
+            false => &*frame,
+        };
+        self.recording.write(recorded, self.playing.as_deref())
     }
 
     fn mic(&self) -> MicState {

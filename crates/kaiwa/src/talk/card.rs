@@ -2,8 +2,10 @@
 
 use kaiwa_audio::echo::{NoiseReduction, VoiceOptions};
 use kaiwa_client::{
-    CardError, Choice, DeviceCard, DeviceConfig, DeviceNotice, FileCard, MicState, Pace, SoundCard,
+    CardError, Choice, DeviceCard, DeviceConfig, DeviceNotice, FileCard, MicState, Pace, Side,
+    SoundCard,
     card::{CleanCard, Frame},
+    device,
 };
 
 use crate::{
@@ -23,6 +25,28 @@ pub(super) struct Devices {
     pub(super) card: DeviceCard,
     pub(super) microphone: Choice,
     pub(super) speaker: Choice,
+}
+
+impl Devices {
+    /// The names of the microphone and the speaker for people, as far as there are such.
+    pub(super) fn names(&self) -> (Option<String>, Option<String>) {
+        let all = device::devices(&DeviceConfig::default()).unwrap_or_default();
+        let name = |side, choice: &Choice| {
+            if *choice == Choice::None {
+                return None;
+            }
+            let found = all.find(side, choice).ok().flatten();
+            Some(match (found, choice) {
+                (Some(device), _) => device.description.clone(),
+                (None, Choice::Named(name)) => name.clone(),
+                (None, _) => format!("the default {side}"),
+            })
+        };
+        (
+            name(Side::Microphone, &self.microphone),
+            name(Side::Speaker, &self.speaker),
+        )
+    }
 }
 
 /// Opens the devices that the flags ask for. A person at a terminal who asks for nothing gets

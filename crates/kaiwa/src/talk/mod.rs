@@ -3,11 +3,13 @@
 mod card;
 mod connect;
 mod costs;
+mod desk;
 mod plan;
 mod render;
+mod screen;
 mod typed;
 
-use std::{fs::File, path::Path, time::Duration};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use kaiwa_client::{
     Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Trace, Turn,
@@ -17,6 +19,7 @@ use kaiwa_protocol::codes;
 
 use self::{
     card::Card,
+    desk::{AtDesk, Desk},
     plan::{Plan, Typing},
 };
 pub(crate) use self::{
@@ -59,7 +62,24 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
         recording.begin(plan.pace())?;
         config.trace = Some(recording.trace(config.trace.take())?);
     }
-    let card = card(&mut plan, recording.as_ref())?;
+    let desk = Arc::new(Desk::new(arguments.ptt));
+    let card = AtDesk {
+        card: card(&mut plan, recording.as_ref(), &desk)?,
+        desk: Arc::clone(&desk),
+    };
+    let mut record = |moment: &Moment| {
+        if let Some(recording) = &mut recording {
+            recording.moment(moment);
+        }
+    };
+    if let Some(setting) = plan.screen.take() {
+        let (conversation, handle) = Conversation::start(link, card, config);
+        let outcome = screen::run(conversation, &handle, &desk, setting, record).await?;
+        if let Some(recording) = recording {
+            recording.complete().await;
+        }
+        return outcome.into_result(Some(&arguments.key_env));
+    }
     let format = if arguments.json {
         Format::Json
     } else {
@@ -80,9 +100,7 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
         conversation,
         || stopping.stop(),
         |moment| {
-            if let Some(recording) = &mut recording {
-                recording.moment(moment);
-            }
+            record(moment);
             renderer.show(moment)
         },
     )
@@ -95,7 +113,7 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
 }
 
 /// How a conversation went, for the exit code.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outcome {
     reason: Option<EndReason>,
     interrupted: bool,
@@ -103,6 +121,20 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Something happened in the conversation.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Ended { reason } => self.reason = Some(reason.clone()),
+            Event::ResponseDone { status, reason, .. } => {
+                self.failed = (status == "failed").then(|| {
+                    let why = reason.as_deref().unwrap_or("no reason was given");
+                    format!("the last answer failed: {why}")
+                });
+            }
+            _ => {}
+        }
+    }
+
     /// Success, or what to tell the user; `key_env` names the variable of the key, if one was
     /// given.
     pub(crate) fn into_result(self, key_env: Option<&str>) -> Result<(), Exit> {
@@ -170,11 +202,7 @@ pub(crate) async fn follow(
     stop: impl Fn(),
     mut show: impl FnMut(&Moment) -> Result<(), Exit>,
 ) -> Result<Outcome, Exit> {
-    let mut outcome = Outcome {
-        reason: None,
-        interrupted: false,
-        failed: None,
-    };
+    let mut outcome = Outcome::default();
     let mut signal = std::pin::pin!(stop::requested());
     loop {
         let moment = tokio::select! {
@@ -192,24 +220,19 @@ pub(crate) async fn follow(
         let Some(moment) = moment else {
             return Ok(outcome);
         };
-        match &moment.event {
-            Event::Ended { reason } => outcome.reason = Some(reason.clone()),
-            Event::ResponseDone { status, reason, .. } => {
-                outcome.failed = (status == "failed").then(|| {
-                    let why = reason.as_deref().unwrap_or("no reason was given");
-                    format!("the last answer failed: {why}")
-                });
-            }
-            _ => {}
-        }
+        outcome.note(&moment.event);
         show(&moment)?;
     }
 }
 
-fn card(plan: &mut Plan, recording: Option<&Recording>) -> Result<Card, Exit> {
+fn card(plan: &mut Plan, recording: Option<&Recording>, desk: &Desk) -> Result<Card, Exit> {
     if let Some(devices) = plan.devices.take() {
         let card = match recording {
-            Some(recording) => recording.sound_of_devices(devices.card)?,
+            // Who closes the microphone is not recorded either.
+            Some(recording) => {
+                let card = devices.card.unrecorded_while(desk.closed());
+                recording.sound_of_devices(card)?
+            }
             None => devices.card,
         };
         return Ok(Card::Devices(CleanCard::new(card, plan.voice)));

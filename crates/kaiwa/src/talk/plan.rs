@@ -12,7 +12,10 @@ use kaiwa_client::{
 };
 use kaiwa_protocol::Eagerness;
 
-use super::card::{self, Devices};
+use super::{
+    card::{self, Devices},
+    screen::Setting,
+};
 use crate::{
     cli::{self, EngineKind, TalkArgs},
     exit::{Code, Exit},
@@ -35,6 +38,8 @@ pub(super) struct Plan {
     pub(super) transcript_to_stderr: bool,
     /// What a person should know before it starts.
     pub(super) notice: Option<String>,
+    /// A person at a terminal sees a screen, unless they want lines.
+    pub(super) screen: Option<Setting>,
     /// Opened already; else there are files, pipes or nothing.
     pub(super) devices: Option<Devices>,
     /// What is done to what a microphone hears.
@@ -113,13 +118,37 @@ impl Plan {
             ),
             _ => "Type and press Enter. End with Ctrl-D.".to_owned(),
         });
+        let on_screen = at_terminal
+            && io::stdout().is_terminal()
+            && env::var_os("TERM").is_none_or(|term| term != "dumb")
+            && !(arguments.plain || arguments.json || matches!(speaking, Speaking::Stdout));
+        let (microphone, device) = devices.as_ref().map(Devices::names).unwrap_or_default();
+        if arguments.ptt && !(on_screen && microphone.is_some()) {
+            return Err(Exit::new(
+                Code::Usage,
+                "--ptt needs a terminal with a screen, and a microphone",
+            )
+            .with_hint("--turn none takes all of --input as one turn"));
+        }
+        let screen = on_screen.then(|| Setting {
+            microphone,
+            speaker: device.or_else(|| match &speaking {
+                Speaking::File(path) => Some(path.display().to_string()),
+                Speaking::Nothing | Speaking::Stdout => None,
+            }),
+            speaks: !written,
+            push_to_talk: arguments.ptt,
+        });
         Ok(Self {
             instructions: arguments
                 .instructions
                 .as_deref()
                 .map(instructions)
                 .transpose()?,
-            turn: turn(arguments, &target),
+            turn: match arguments.ptt {
+                true => Turn::None,
+                false => turn(arguments, &target),
+            },
             target,
             typing: if typed_lines {
                 Typing::Lines {
@@ -138,6 +167,7 @@ impl Plan {
                 && (arguments.fast || (!spoken && !matches!(speaking, Speaking::Stdout))),
             transcript_to_stderr: matches!(speaking, Speaking::Stdout),
             notice,
+            screen,
             devices,
             voice: card::voice(arguments),
             hearing,

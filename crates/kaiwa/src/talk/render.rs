@@ -96,15 +96,7 @@ impl Renderer {
                 }
                 self.line(format_args!("you: {}", text.trim()))
             }
-            Event::Heard { ms, text, .. } => {
-                let seconds = *ms as f64 / 1000.0;
-                match text.trim() {
-                    "" => self.line(format_args!("  [you cut in after {seconds:.1} s]")),
-                    heard => self.line(format_args!(
-                        "  [you cut in after {seconds:.1} s; heard: \"{heard}\"]"
-                    )),
-                }
-            }
+            Event::Heard { ms, text, .. } => self.line(format_args!("{}", cut_in(*ms, text))),
             Event::TurnLatency(latency) => self.line(format_args!(
                 "  [answered after {:.2} s]",
                 latency.total_ms as f64 / 1000.0
@@ -163,6 +155,15 @@ impl Renderer {
             Some(_) => writeln!(self.out),
             None => Ok(()),
         }
+    }
+}
+
+/// What is said of an answer that was interrupted after `ms` milliseconds.
+pub(super) fn cut_in(ms: u64, heard: &str) -> String {
+    let seconds = ms as f64 / 1000.0;
+    match heard.trim() {
+        "" => format!("  [you cut in after {seconds:.1} s]"),
+        heard => format!("  [you cut in after {seconds:.1} s; heard: \"{heard}\"]"),
     }
 }
 

@@ -10,6 +10,7 @@ mod reconnects;
 mod reseats;
 mod spoken;
 mod stalls;
+mod tools;
 mod typed;
 mod unheard;
 mod ways;
