@@ -169,9 +169,10 @@ pub(crate) struct TalkArgs {
     #[arg(long, value_enum, default_value_t = Noise::Off)]
     pub(crate) noise: Noise,
 
-    /// You are heard only when you ask for it: Ctrl-Space or F4 opens the microphone and, pushed
-    /// again, sends what you said; in terminals that tell, for as long as it is held down.
-    #[arg(long, conflicts_with_all = ["json", "plain", "turn"])]
+    /// You are heard only when you ask for it, whatever --turn says: Ctrl-Space or F4 opens the
+    /// microphone and, pushed again, sends what you said; in terminals that tell, for as long as
+    /// it is held down.
+    #[arg(long)]
     pub(crate) ptt: bool,
 
     /// Print lines instead of a screen. So it is, too, where input or output are no terminal.

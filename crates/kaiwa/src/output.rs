@@ -3,15 +3,15 @@
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
 };
 
 use serde::Serialize;
 
 use crate::exit::{Code, Exit};
 
-/// What was said to stderr while a screen covers the terminal; `None` while none does.
-static HELD: Mutex<Option<Vec<String>>> = Mutex::new(None);
+/// What was said to stderr while a screen covers the terminal.
+static HELD: Mutex<Held> = Mutex::new(Held(None));
 /// Lines that are kept for a screen; more than these nobody reads.
 const MOST_HELD: usize = 1000;
 
@@ -39,26 +39,39 @@ pub(crate) fn note(text: impl fmt::Display) {
 
 /// From now on what goes to stderr waits for [`held`]: a screen covers the terminal.
 pub(crate) fn hold() {
-    with_held(|held| *held = Some(Vec::new()));
+    with_held(|held| held.0 = Some(Vec::new()));
 }
 
 /// The lines that wait, which then wait no longer.
 pub(crate) fn held() -> Vec<String> {
-    with_held(|held| held.as_mut().map(std::mem::take)).unwrap_or_default()
+    with_held(|held| held.0.as_mut().map(std::mem::take)).unwrap_or_default()
 }
 
 /// The screen has gone: what waits is written, and what comes is as it was.
 pub(crate) fn release() {
-    for line in with_held(Option::take).unwrap_or_default() {
+    for line in with_held(|held| held.0.take()).unwrap_or_default() {
         note(line);
     }
 }
 
-fn with_held<T>(act: impl FnOnce(&mut Option<Vec<String>>) -> T) -> T {
+fn with_held<T>(act: impl FnOnce(&mut Held) -> T) -> T {
     // Whoever panicked with it left whole lines.
-    act(&mut HELD
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner))
+    act(&mut HELD.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Lines that wait; `None` while there is no screen.
+struct Held(Option<Vec<String>>);
+
+impl Held {
+    /// Whether the lines of `text` wait now, the last ones perhaps lost.
+    fn keep(&mut self, text: &str) -> bool {
+        let Some(lines) = &mut self.0 else {
+            return false;
+        };
+        let room = MOST_HELD.saturating_sub(lines.len());
+        lines.extend(text.lines().take(room).map(without_colours));
+        true
+    }
 }
 
 /// Stderr, unless a screen covers it: then lines wait for [`held`].
@@ -70,16 +83,9 @@ impl Write for Stderr {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let waits = with_held(|held| {
-            let lines = held.as_mut()?;
-            let text = String::from_utf8_lossy(bytes);
-            let room = MOST_HELD.saturating_sub(lines.len());
-            lines.extend(text.lines().take(room).map(without_colours));
-            Some(())
-        });
-        match waits {
-            Some(()) => Ok(()),
-            None => io::stderr().write_all(bytes),
+        match with_held(|held| held.keep(&String::from_utf8_lossy(bytes))) {
+            true => Ok(()),
+            false => io::stderr().write_all(bytes),
         }
     }
 
@@ -138,16 +144,22 @@ mod tests {
 
     #[test]
     fn what_is_said_under_a_screen_waits_in_whole_lines() {
-        hold();
-        note("one");
-        writeln!(Stderr, "\u{1b}[33mtwo\u{1b}[0;1m three\u{1b}[0m\nfour").expect("it waits");
-        assert_eq!(held(), ["one", "two three", "four"]);
-        assert!(held().is_empty());
-        for line in 0..2 * MOST_HELD {
-            note(line);
+        let mut held = Held(None);
+        assert!(!held.keep("there is no screen"));
+        held.0 = Some(Vec::new());
+        assert!(held.keep("one\n"));
+        assert!(held.keep("\u{1b}[33mtwo\u{1b}[0;1m three\u{1b}[0m\nfour"));
+        assert_eq!(
+            held.0,
+            Some(vec![
+                "one".to_owned(),
+                "two three".to_owned(),
+                "four".to_owned()
+            ])
+        );
+        for _ in 0..2 * MOST_HELD {
+            assert!(held.keep("more"));
         }
-        assert_eq!(held().len(), MOST_HELD);
-        release();
-        assert!(with_held(|held| held.is_none()));
+        assert_eq!(held.0.map(|lines| lines.len()), Some(MOST_HELD));
     }
 }

@@ -62,7 +62,9 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
         recording.begin(plan.pace())?;
         config.trace = Some(recording.trace(config.trace.take())?);
     }
-    let desk = Arc::new(Desk::new(arguments.ptt));
+    let setting = plan.screen.take();
+    let pushes = setting.as_ref().is_some_and(|setting| setting.push_to_talk);
+    let desk = Arc::new(Desk::new(pushes));
     let card = AtDesk {
         card: card(&mut plan, recording.as_ref(), &desk)?,
         desk: Arc::clone(&desk),
@@ -72,40 +74,32 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
             recording.moment(moment);
         }
     };
-    if let Some(setting) = plan.screen.take() {
-        let (conversation, handle) = Conversation::start(link, card, config);
-        let outcome = screen::run(conversation, &handle, &desk, setting, record).await?;
-        if let Some(recording) = recording {
-            recording.complete().await;
-        }
-        return outcome.into_result(Some(&arguments.key_env));
-    }
-    let format = if arguments.json {
-        Format::Json
-    } else {
-        Format::Plain
-    };
-    let mut renderer = Renderer::new(format, plan.transcript_to_stderr);
-
-    if let Some(notice) = &plan.notice {
-        output::note(notice);
-    }
     let (conversation, handle) = Conversation::start(link, card, config);
-    let stopping = handle.clone();
-    match plan.typing {
-        Typing::Given(turns) => typed::give(&handle, turns)?,
-        Typing::Lines { interrupt } => typed::read_lines(handle, interrupt),
-    }
-    let outcome = follow(
-        conversation,
-        || stopping.stop(),
-        |moment| {
-            record(moment);
-            renderer.show(moment)
-        },
-    )
-    .await?;
-    renderer.finish()?;
+    let outcome = match setting {
+        Some(setting) => screen::run(conversation, &handle, &desk, setting, record).await?,
+        None => {
+            let format = match arguments.json {
+                true => Format::Json,
+                false => Format::Plain,
+            };
+            let mut renderer = Renderer::new(format, plan.transcript_to_stderr);
+            if let Some(notice) = &plan.notice {
+                output::note(notice);
+            }
+            let stopping = handle.clone();
+            match plan.typing {
+                Typing::Given(turns) => typed::give(&handle, turns)?,
+                Typing::Lines { interrupt } => typed::read_lines(handle, interrupt),
+            }
+            let show = |moment: &Moment| {
+                record(moment);
+                renderer.show(moment)
+            };
+            let outcome = follow(conversation, || stopping.stop(), show).await?;
+            renderer.finish()?;
+            outcome
+        }
+    };
     if let Some(recording) = recording {
         recording.complete().await;
     }

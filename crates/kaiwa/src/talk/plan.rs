@@ -123,13 +123,7 @@ impl Plan {
             && env::var_os("TERM").is_none_or(|term| term != "dumb")
             && !(arguments.plain || arguments.json || matches!(speaking, Speaking::Stdout));
         let (microphone, device) = devices.as_ref().map(Devices::names).unwrap_or_default();
-        if arguments.ptt && !(on_screen && microphone.is_some()) {
-            return Err(Exit::new(
-                Code::Usage,
-                "--ptt needs a terminal with a screen, and a microphone",
-            )
-            .with_hint("--turn none takes all of --input as one turn"));
-        }
+        let push_to_talk = push_to_talk(arguments.ptt, microphone.is_some(), on_screen)?;
         let screen = on_screen.then(|| Setting {
             microphone,
             speaker: device.or_else(|| match &speaking {
@@ -137,7 +131,7 @@ impl Plan {
                 Speaking::Nothing | Speaking::Stdout => None,
             }),
             speaks: !written,
-            push_to_talk: arguments.ptt,
+            push_to_talk,
         });
         Ok(Self {
             instructions: arguments
@@ -145,7 +139,7 @@ impl Plan {
                 .as_deref()
                 .map(instructions)
                 .transpose()?,
-            turn: match arguments.ptt {
+            turn: match push_to_talk {
                 true => Turn::None,
                 false => turn(arguments, &target),
             },
@@ -253,6 +247,19 @@ pub(crate) fn taken(turn: cli::Turn, eagerness: cli::Eagerness) -> Turn {
     }
 }
 
+/// Whether the user is heard only when they ask for it. An open microphone is not what they
+/// asked for, so without the keys to ask with there is no conversation.
+fn push_to_talk(asked: bool, has_microphone: bool, on_screen: bool) -> Result<bool, Exit> {
+    match asked && has_microphone {
+        true if !on_screen => Err(Exit::new(
+            Code::Usage,
+            "--ptt needs keys, and these are read only where there is a screen",
+        )
+        .with_hint("leave --plain, --json and --text out, at a terminal; or --mic none, and type")),
+        pushes => Ok(pushes),
+    }
+}
+
 fn target(arguments: &TalkArgs) -> Result<Target, Exit> {
     let key = match env::var(&arguments.key_env) {
         Ok(key) => Some(key.trim().to_owned()).filter(|key| !key.is_empty()),
@@ -294,5 +301,28 @@ impl From<CardError> for Exit {
             _ => Code::Output,
         };
         Self::new(code, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_push_to_talk_no_microphone_is_open_without_a_key() {
+        for (asked, has_microphone, on_screen, pushes) in [
+            (false, true, false, Some(false)),
+            (true, true, true, Some(true)),
+            (true, true, false, None),
+            // There is nothing to be heard with.
+            (true, false, true, Some(false)),
+            (true, false, false, Some(false)),
+        ] {
+            let planned = push_to_talk(asked, has_microphone, on_screen);
+            if let Err(exit) = &planned {
+                assert_eq!(exit.code, Code::Usage);
+            }
+            assert_eq!(planned.ok(), pushes);
+        }
     }
 }

@@ -106,6 +106,7 @@ impl Screen<'_> {
         let mut signal = std::pin::pin!(stop::requested());
         let (columns, rows) = self.taken.size()?;
         self.model.resize(columns, rows);
+        let mut there = true;
         // Whether the screen shows less than the model knows.
         let mut stale = true;
         loop {
@@ -119,17 +120,19 @@ impl Screen<'_> {
                     see(&moment);
                     stale = true;
                 }
-                input = inputs.next() => {
+                input = inputs.next(), if there => {
                     match input {
-                        Some(Ok(input)) => self.input(input)?,
+                        Some(Ok(input)) => {
+                            self.input(input)?;
+                            self.taken.draw(self.model)?;
+                            stale = false;
+                        }
                         // The terminal has gone, and with it whoever sat there.
                         Some(Err(_)) | None => {
+                            there = false;
                             self.stop(true);
-                            return Ok(());
                         }
                     }
-                    self.taken.draw(self.model)?;
-                    stale = false;
                 }
                 _ = tick.tick() => {
                     for line in output::held() {

@@ -151,12 +151,13 @@ impl Model {
             }
             Event::UserTranscriptDelta { item, text } => self.transcript.user_delta(item, text),
             Event::UserTranscriptDone { item, text, typed } => {
-                self.transcript.user_done(item, text);
                 if *typed {
+                    self.transcript.user_typed(item, text);
                     self.thinking = true;
-                } else if text.trim().is_empty() {
+                } else {
+                    self.transcript.user_done(item, text);
                     // To nothing there is no answer.
-                    self.thinking = self.answering;
+                    self.thinking &= self.answering || !text.trim().is_empty();
                 }
             }
             Event::AssistantDelta { item, text } => {
@@ -205,17 +206,18 @@ impl Model {
                 }
                 self.transcript.note(message);
             }
-            Event::Error { message, .. } => {
-                self.thinking = self.answering;
-                self.transcript.note(&format!("error: {message}"));
-            }
-            Event::Warning { message } => {
-                self.thinking = self.answering;
-                self.transcript.note(message);
-            }
+            Event::Error { message, .. } => self.complaint(&format!("error: {message}")),
+            Event::Warning { message } => self.complaint(message),
             Event::Ended { .. } => self.ending = true,
             _ => {}
         }
+    }
+
+    /// Something went wrong. It may be what was waited for.
+    fn complaint(&mut self, text: &str) {
+        self.thinking = self.answering;
+        self.transcript.forget_unnamed();
+        self.transcript.note(text);
     }
 
     fn response_done(&mut self, event: &Event) {

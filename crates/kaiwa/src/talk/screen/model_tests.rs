@@ -288,7 +288,6 @@ fn push_to_talk_interrupts_listens_and_sends() {
     model.facts.talk = Talk::Pushing;
     model = Model::new(model.facts);
     assert_eq!(tell(&mut model, connected()), Phase::Ready);
-    assert!(model.key(Key::Mute).is_empty());
     let opened = [Action::Interrupt, Action::Microphone(true)];
     let sent = [Action::Microphone(false), Action::Commit];
     assert_eq!(model.key(Key::Talk), opened);
@@ -301,6 +300,18 @@ fn push_to_talk_interrupts_listens_and_sends() {
     tell(&mut model, delta("a", "Hi."));
     tell(&mut model, transcribed("Hello.", false));
     assert_eq!(model.transcript.plain(), "you: Hello.\nassistant: Hi.\n");
+
+    // Of a turn too short to be one, nothing stays.
+    model.key(Key::Talk);
+    model.key(Key::Talk);
+    let warning = Event::Warning {
+        message: "less than 100 ms were heard".to_owned(),
+    };
+    assert_eq!(tell(&mut model, warning), Phase::Ready);
+    let (rows, _) = model.seen(80, 24);
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    // It is closed: there is nothing to mute.
+    assert!(model.key(Key::Mute).is_empty());
 
     model.facts.talk = Talk::Holding;
     assert!(

@@ -47,23 +47,37 @@ pub(super) struct Transcript {
 impl Transcript {
     /// The user begins to speak; `item` is what the server calls it, if it does.
     pub(super) fn user_begins(&mut self, item: Option<&str>) {
-        let item = item.map(str::to_owned);
-        self.entries.push(Said::new(Who::You, item));
+        if item.is_none_or(|item| self.find(item).is_none()) {
+            let item = item.map(str::to_owned);
+            self.entries.push(Said::new(Who::You, item));
+        }
+    }
+
+    /// A turn that the server has not named will have no name.
+    pub(super) fn forget_unnamed(&mut self) {
+        self.entries.retain(|said| !said.is_unnamed());
     }
 
     /// More of what the user said.
     pub(super) fn user_delta(&mut self, item: &str, text: &str) {
-        self.said(Who::You, item).text.push_str(&clean(text));
+        self.spoken(item).text.push_str(&clean(text));
     }
 
-    /// All of what the user said or typed. Of what was nothing, nothing stays.
+    /// All of what the user said. Of what was nothing, nothing stays.
     pub(super) fn user_done(&mut self, item: &str, text: &str) {
-        let said = self.said(Who::You, item);
+        let said = self.spoken(item);
         said.text = clean(text);
         said.done = true;
         if text.trim().is_empty() {
             self.entries.retain(|said| !said.is(item));
         }
+    }
+
+    /// What the user typed.
+    pub(super) fn user_typed(&mut self, item: &str, text: &str) {
+        let said = self.said(Who::You, item);
+        said.text = clean(text);
+        said.done = true;
     }
 
     /// More of what the assistant says.
@@ -169,22 +183,25 @@ impl Transcript {
         lines
     }
 
-    /// The entry of an item, made where there is none. A turn of the user that has no name yet
-    /// takes the first one that comes.
+    /// The entry of something the user said. A turn that has no name yet takes the first one
+    /// that comes.
+    fn spoken(&mut self, item: &str) -> &mut Said {
+        if self.find(item).is_none()
+            && let Some(said) = self.entries.iter_mut().find(|said| said.is_unnamed())
+        {
+            said.item = Some(item.to_owned());
+        }
+        self.said(Who::You, item)
+    }
+
+    /// The entry of an item, made where there is none.
     fn said(&mut self, who: Who, item: &str) -> &mut Said {
         let found = self.entries.iter().rposition(|said| said.is(item));
-        let found = found.or_else(|| {
-            let unnamed = |said: &Said| said.who == Who::You && said.item.is_none();
-            let first = self.entries.iter().position(unnamed);
-            first.filter(|_| who == Who::You)
-        });
         let index = found.unwrap_or(self.entries.len());
         if found.is_none() {
-            self.entries.push(Said::new(who, None));
+            self.entries.push(Said::new(who, Some(item.to_owned())));
         }
-        let said = &mut self.entries[index];
-        said.item.get_or_insert_with(|| item.to_owned());
-        said
+        &mut self.entries[index]
     }
 
     fn find(&mut self, item: &str) -> Option<&mut Said> {
@@ -205,6 +222,10 @@ impl Said {
 
     fn is(&self, item: &str) -> bool {
         self.item.as_deref() == Some(item)
+    }
+
+    fn is_unnamed(&self) -> bool {
+        self.who == Who::You && self.item.is_none()
     }
 
     fn parts(&self) -> Vec<(Kind, &str)> {
@@ -293,8 +314,15 @@ mod tests {
         let mut transcript = Transcript::default();
         transcript.user_begins(None);
         transcript.assistant_delta("a", "Paris.");
+        // What is typed has its name from the beginning.
+        transcript.user_typed("t", "Why?");
         transcript.user_done("u", "France?");
-        assert_eq!(shown(&transcript), ["you: France?", "assistant: Paris."]);
+        let all = ["you: France?", "assistant: Paris.", "you: Why?"];
+        assert_eq!(shown(&transcript), all);
+        transcript.user_begins(None);
+        transcript.user_begins(Some("u"));
+        transcript.forget_unnamed();
+        assert_eq!(shown(&transcript), all);
     }
 
     #[test]

@@ -245,6 +245,11 @@ fn push_to_talk_says_which_key_sends() {
         talk: Talk::Pushing,
         ..facts()
     });
+    let connected = conversation().swap_remove(0);
+    model.moment(&Moment {
+        at_ms: 0,
+        event: connected,
+    });
     let closed = text(&mut model, (80, 24));
     assert!(
         closed.contains("Ctrl-Space talk") && closed.contains("closed"),

@@ -149,7 +149,7 @@ mod tests {
             ["one two", "  three", "  four"]
         );
         assert_eq!(wrapped("one two", 7), ["one two"]);
-        assert_eq!(wrapped("one   two", 4), ["one", "  two"]);
+        assert_eq!(wrapped("one   two", 5), ["one", "  two"]);
         assert_eq!(wrapped("one\ntwo", 20), ["one", "  two"]);
         assert!(wrapped("", 20).is_empty());
     }
