@@ -11,7 +11,6 @@ use kaiwa_client::{
 use crate::{
     cli::{Noise, TalkArgs},
     exit::Exit,
-    output,
 };
 
 /// Either kind of card.
@@ -50,11 +49,14 @@ impl Devices {
 }
 
 /// Opens the devices that the flags ask for. A person at a terminal who asks for nothing gets
-/// the default ones; who names none, goes on typing where there are none.
-pub(super) fn devices(arguments: &TalkArgs, at_terminal: bool) -> Result<Option<Devices>, Exit> {
+/// the default ones; who names none, goes on typing where there are none, and is told why.
+pub(super) fn devices(
+    arguments: &TalkArgs,
+    at_terminal: bool,
+) -> Result<(Option<Devices>, Option<String>), Exit> {
     let asked = arguments.mic.is_some() || arguments.speaker.is_some();
     if !asked && !at_terminal {
-        return Ok(None);
+        return Ok((None, None));
     }
     let mut config = DeviceConfig::default();
     // What is typed beforehand is all that is said.
@@ -65,19 +67,19 @@ pub(super) fn devices(arguments: &TalkArgs, at_terminal: bool) -> Result<Option<
     config.microphone = arguments.mic.clone().unwrap_or(unless_asked);
     config.speaker = arguments.speaker.clone().unwrap_or_default();
     if (&config.microphone, &config.speaker) == (&Choice::None, &Choice::None) {
-        return Ok(None);
+        return Ok((None, None));
     }
     match DeviceCard::open(&config) {
-        Ok(card) => Ok(Some(Devices {
-            card,
-            microphone: config.microphone,
-            speaker: config.speaker,
-        })),
-        Err(error) if !at_terminal || config.names_a_device() => Err(error.into()),
-        Err(error) => {
-            output::note(format_args!("Nothing can be heard: {error}."));
-            Ok(None)
+        Ok(card) => {
+            let devices = Devices {
+                card,
+                microphone: config.microphone,
+                speaker: config.speaker,
+            };
+            Ok((Some(devices), None))
         }
+        Err(error) if !at_terminal || config.names_a_device() => Err(error.into()),
+        Err(error) => Ok((None, Some(format!("Nothing can be heard: {error}.")))),
     }
 }
 

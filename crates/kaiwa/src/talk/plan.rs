@@ -19,6 +19,7 @@ use super::{
 use crate::{
     cli::{self, EngineKind, TalkArgs},
     exit::{Code, Exit},
+    output,
 };
 
 /// Where answers go when a person types and names no file.
@@ -93,7 +94,7 @@ impl Plan {
         }
         let target = target(arguments)?;
         let alone = at_terminal && arguments.output.is_none() && io::stdout().is_terminal();
-        let devices = card::devices(arguments, alone)?;
+        let (devices, unheard) = card::devices(arguments, alone)?;
         let speaking = match &arguments.output {
             Some(path) if is_dash(path) => Speaking::Stdout,
             Some(path) if path.as_os_str() == "none" => Speaking::Nothing,
@@ -124,6 +125,9 @@ impl Plan {
             && !(arguments.plain || arguments.json || matches!(speaking, Speaking::Stdout));
         let (microphone, device) = devices.as_ref().map(Devices::names).unwrap_or_default();
         let push_to_talk = push_to_talk(arguments.ptt, microphone.is_some(), on_screen)?;
+        if !on_screen && let Some(unheard) = &unheard {
+            output::note(unheard);
+        }
         let screen = on_screen.then(|| Setting {
             microphone,
             speaker: device.or_else(|| match &speaking {
@@ -131,6 +135,7 @@ impl Plan {
                 Speaking::Nothing | Speaking::Stdout => None,
             }),
             speaks: !written,
+            note: unheard,
             push_to_talk,
         });
         Ok(Self {

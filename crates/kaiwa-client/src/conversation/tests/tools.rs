@@ -8,7 +8,7 @@ async fn the_servers_tool_calls_are_told_with_their_names() {
     let (conversation, mut server) = having_typed("How warm is it?").await;
     let server = script(async move {
         server.open().await;
-        server.expect("response.create").await;
+        server.asked().await;
         server.begin_response("r").await;
         let call = |id: &str, error: serde_json::Value| {
             json!({"type": "mcp_call", "id": id, "server_label": "weather", "name": "look",

@@ -40,6 +40,8 @@ pub(super) struct Setting {
     pub(super) speaker: Option<String>,
     /// Whether the assistant speaks; else it writes.
     pub(super) speaks: bool,
+    /// What is not as the user may expect.
+    pub(super) note: Option<String>,
     /// Whether the user is heard only when they ask for it.
     pub(super) push_to_talk: bool,
 }
@@ -64,6 +66,9 @@ pub(super) async fn run(
             (true, false) => Talk::Pushing,
         },
     });
+    if let Some(note) = &setting.note {
+        model.transcript.note(note);
+    }
     let mut screen = Screen {
         taken: Taken::new(releases)?,
         handle,
@@ -75,14 +80,20 @@ pub(super) async fn run(
     let outcome = std::mem::take(&mut screen.outcome);
     // The terminal is given back before anything else is said on it.
     drop(screen);
+    print(&model)?;
+    followed.map(|()| outcome)
+}
+
+/// Prints what was said, and what it cost.
+fn print(model: &Model) -> Result<(), Exit> {
     let lines = model.transcript.plain();
     if !lines.is_empty() {
         output::line(lines.trim_end_matches('\n'))?;
     }
-    if let Some(spent) = &model.spent {
-        output::line(spent)?;
+    match &model.spent {
+        Some(spent) => output::line(spent),
+        None => Ok(()),
     }
-    followed.map(|()| outcome)
 }
 
 struct Screen<'a> {
@@ -176,6 +187,7 @@ impl Screen<'_> {
                 Action::Commit => self.handle.commit().err(),
                 Action::Exit => {
                     terminal::give_back();
+                    print(self.model)?;
                     process::exit(i32::from(Code::Interrupted as u8));
                 }
                 Action::Interrupt => self.handle.interrupt().err(),
@@ -199,7 +211,7 @@ impl Screen<'_> {
                 }
             };
             if let Some(error) = refused {
-                self.model.transcript.note(&error.to_string());
+                self.model.hint(&error.to_string());
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ const FALL: f32 = 1.0 / 600.0;
 /// What is known before the conversation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
-    /// Where the user is heard; `None` for nowhere.
+    /// Where the user is heard; `None` for nowhere, or nowhere now.
     pub(super) microphone: Option<String>,
     /// Where the assistant is heard: a device, or a file.
     pub(super) speaker: Option<String>,
@@ -88,6 +88,10 @@ pub(super) struct Model {
     /// Tokens that the model saw and made, so far.
     pub(super) tokens: Option<(u64, u64)>,
     pub(super) spent: Option<Spent>,
+    /// What a key could not do, until the next one.
+    pub(super) hint: Option<String>,
+    /// Whether there is a microphone, plugged in or not.
+    has_microphone: bool,
     /// Whether the microphone is open, as far as there is one.
     pub(super) open: bool,
     /// Columns and rows.
@@ -110,6 +114,7 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(facts: Facts) -> Self {
         Self {
+            has_microphone: facts.microphone.is_some(),
             open: facts.talk == Talk::Freely,
             facts,
             name: None,
@@ -120,6 +125,7 @@ impl Model {
             latency_ms: None,
             tokens: None,
             spent: None,
+            hint: None,
             size: (80, 24),
             top: None,
             connected: false,
@@ -201,8 +207,8 @@ impl Model {
                 ..
             } => {
                 match side {
-                    Side::Microphone => self.facts.microphone = Some(named(device)),
-                    Side::Speaker => self.facts.speaker = Some(named(device)),
+                    Side::Microphone => self.facts.microphone.clone_from(device),
+                    Side::Speaker => self.facts.speaker.clone_from(device),
                 }
                 self.transcript.note(message);
             }
@@ -260,6 +266,7 @@ impl Model {
 
     /// A key was pressed: what is to be done outside of the screen.
     pub(super) fn key(&mut self, key: Key) -> Vec<Action> {
+        self.hint = None;
         match key {
             Key::Backspace => self.line.backspace(),
             Key::Char(character) => {
@@ -291,8 +298,7 @@ impl Model {
             Key::Stop if self.ending => return vec![Action::Exit],
             Key::Stop => {
                 self.ending = true;
-                self.transcript
-                    .note("ending; Ctrl-C once more ends without waiting for anything");
+                self.hint("Ctrl-C once more ends at once");
                 return vec![Action::Stop { interrupted: true }];
             }
             Key::Talk => return self.talk(),
@@ -309,7 +315,12 @@ impl Model {
     pub(super) fn refused(&mut self, text: &str, why: &str) {
         self.line.clear();
         self.write(text);
-        self.transcript.note(why);
+        self.hint(why);
+    }
+
+    /// What a key asked for was not done.
+    pub(super) fn hint(&mut self, why: &str) {
+        self.hint = Some(why.to_owned());
     }
 
     /// Time has passed, and both sides were so loud in it: magnitudes, full scale at 1.0.
@@ -360,18 +371,15 @@ impl Model {
 
     fn write(&mut self, text: &str) {
         if !self.line.insert(text) {
-            self.transcript
-                .note("the line is full; Enter sends it, Ctrl-U empties it");
+            self.hint("the line is full: Enter sends it, Ctrl-U empties it");
         }
     }
 
     fn mute(&mut self) -> Vec<Action> {
         if self.facts.talk != Talk::Freely {
-            self.transcript
-                .note("the microphone is open only while you talk, with Ctrl-Space or F4");
-        } else if self.facts.microphone.is_none() {
-            self.transcript
-                .note("there is no microphone that could be muted");
+            self.hint("the microphone is open only while you talk: Ctrl-Space, F4");
+        } else if !self.has_microphone {
+            self.hint("there is no microphone to mute");
         } else {
             self.open = !self.open;
             return vec![Action::Microphone(self.open)];
@@ -421,17 +429,13 @@ impl Meter {
     /// So loud it was; softer, it falls. Whether it shows something else now.
     fn note(&mut self, peak: f32, passed_ms: f32) -> bool {
         let loud = 1.0 - 20.0 * peak.log10() / SOFTEST_DBFS;
-        // Not a number is no sound.
-        let loud = loud.max(0.0).min(1.0);
+        // What is not a number is no sound.
+        let loud = if loud > 0.0 { loud.min(1.0) } else { 0.0 };
         let level = loud.max(self.0 - passed_ms * FALL);
         let changed = level != self.0;
         self.0 = level;
         changed
     }
-}
-
-fn named(device: &Option<String>) -> String {
-    device.clone().unwrap_or_else(|| "gone".to_owned())
 }
 
 #[cfg(test)]

@@ -141,8 +141,8 @@ fn microphone(model: &Model, phase: &Phase, area: Rect, buffer: &mut Buffer) {
     let marked = *phase == Phase::Hearing;
     let name = model.facts.microphone.as_deref();
     let covered = match (name, model.facts.talk, model.open) {
+        (_, Talk::Freely, false) => Some("MUTED"),
         (None, ..) => Some("none"),
-        (Some(_), Talk::Freely, false) => Some("MUTED"),
         (Some(_), _, false) => Some("closed"),
         (Some(_), _, true) => None,
     };
@@ -244,8 +244,11 @@ fn numbers(model: &Model, area: Rect) -> String {
     fit(&parts, area)
 }
 
-/// The keys, the most useful first: as many as there is room for.
+/// The keys, the most useful first: as many as there is room for. Or why one did nothing.
 fn keys(model: &Model, area: Rect) -> String {
+    if let Some(hint) = &model.hint {
+        return hint.clone();
+    }
     let talk = match (model.facts.talk, model.open) {
         (Talk::Freely, _) if model.facts.microphone.is_none() => None,
         (Talk::Freely, true) => Some("F2 mute"),
