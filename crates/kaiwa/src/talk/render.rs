@@ -126,19 +126,8 @@ impl Renderer {
                 attempt: 1,
                 message,
             } => self.line(format_args!("  [{message}]")),
-            Event::Reconnected {
-                away_ms,
-                lost_ms: 0,
-            } => {
-                let away = *away_ms as f64 / 1000.0;
-                self.line(format_args!("  [connected again after {away:.1} s]"))
-            }
             Event::Reconnected { away_ms, lost_ms } => {
-                let [away, lost] = [away_ms, lost_ms].map(|&ms| ms as f64 / 1000.0);
-                self.line(format_args!(
-                    "  [connected again after {away:.1} s; {lost:.1} s of what you said before \
-                     are lost, say it again]"
-                ))
+                self.line(format_args!("  [{}]", connected_again(*away_ms, *lost_ms)))
             }
             Event::Warning { message } => self.line(format_args!("  [{message}]")),
             _ => Ok(()),
@@ -164,6 +153,16 @@ pub(super) fn cut_in(ms: u64, heard: &str) -> String {
     match heard.trim() {
         "" => format!("  [you cut in after {seconds:.1} s]"),
         heard => format!("  [you cut in after {seconds:.1} s; heard: \"{heard}\"]"),
+    }
+}
+
+/// What is said when another connection stands after `away_ms` without one.
+pub(super) fn connected_again(away_ms: u64, lost_ms: u64) -> String {
+    let [away, lost] = [away_ms, lost_ms].map(|ms| ms as f64 / 1000.0);
+    let again = format!("connected again after {away:.1} s");
+    match lost_ms {
+        0 => again,
+        _ => format!("{again}; {lost:.1} s of what you said before are lost, say it again"),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use kaiwa_client::{Event, Moment, Side, costs::Spent};
 
+use crate::talk::render::connected_again;
+
 use super::{keys::Key, layout::Regions, line::Line, transcript::Transcript, wrap::Row};
 
 /// The softest sound that a meter shows, in dBFS.
@@ -62,6 +64,8 @@ pub(super) enum Phase {
     Listening,
     /// Nobody is listened to: there is no open microphone.
     Ready,
+    /// The connection is lost, and another one being made; what is said meanwhile is kept.
+    Reconnecting,
     Speaking,
     Thinking,
     /// The server calls this tool.
@@ -99,6 +103,8 @@ pub(super) struct Model {
     /// The first row of the transcript in sight; `None` to follow its end.
     top: Option<usize>,
     connected: bool,
+    /// The connection is lost, and not back.
+    away: bool,
     hearing: bool,
     thinking: bool,
     /// Some of an answer has come, and not its end.
@@ -129,6 +135,7 @@ impl Model {
             size: (80, 24),
             top: None,
             connected: false,
+            away: false,
             hearing: false,
             thinking: false,
             answering: false,
@@ -211,6 +218,18 @@ impl Model {
                     Side::Speaker => self.facts.speaker.clone_from(device),
                 }
                 self.transcript.note(message);
+            }
+            Event::Reconnecting { attempt, message } => {
+                // Later attempts change nothing.
+                if *attempt == 1 {
+                    self.away = true;
+                    self.hearing &= self.facts.talk != Talk::Freely;
+                    self.transcript.note(message);
+                }
+            }
+            Event::Reconnected { away_ms, lost_ms } => {
+                self.away = false;
+                self.transcript.note(&connected_again(*away_ms, *lost_ms));
             }
             Event::Error { message, .. } => self.complaint(&format!("error: {message}")),
             Event::Warning { message } => self.complaint(message),
@@ -342,6 +361,8 @@ impl Model {
             Phase::Ending
         } else if !self.connected {
             Phase::Connecting
+        } else if self.away {
+            Phase::Reconnecting
         } else if self.hearing {
             Phase::Hearing
         } else if let Some(name) = &self.tool {

@@ -272,6 +272,27 @@ fn the_conversation_is_ended_by_one_key_and_the_program_by_two() {
 }
 
 #[test]
+fn a_lost_connection_stands_in_the_transcript_until_it_is_back() {
+    let mut model = spoken();
+    tell(&mut model, connected());
+    let lost = |attempt| Event::Reconnecting {
+        attempt,
+        message: "the connection was lost; connecting again".to_owned(),
+    };
+    assert_eq!(tell(&mut model, lost(1)), Phase::Reconnecting);
+    assert_eq!(tell(&mut model, lost(2)), Phase::Reconnecting);
+    let back = Event::Reconnected {
+        away_ms: 1240,
+        lost_ms: 0,
+    };
+    assert_eq!(tell(&mut model, back), Phase::Listening);
+    assert_eq!(
+        model.transcript.plain(),
+        "  [the connection was lost; connecting again]\n  [connected again after 1.2 s]\n"
+    );
+}
+
+#[test]
 fn the_microphone_is_muted_where_there_is_one() {
     let mut model = spoken();
     tell(&mut model, connected());

@@ -130,6 +130,7 @@ fn words(phase: &Phase, talk: Talk) -> String {
         Phase::Listening => "listening".to_owned(),
         Phase::Ready if talk == Talk::Freely => "ready; type".to_owned(),
         Phase::Ready => "ready; talk or type".to_owned(),
+        Phase::Reconnecting => "reconnecting".to_owned(),
         Phase::Speaking => "speaking".to_owned(),
         Phase::Thinking => "thinking".to_owned(),
         Phase::Tool(name) => format!("using {name}"),

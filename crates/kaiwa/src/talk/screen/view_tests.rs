@@ -197,6 +197,7 @@ fn every_state_differs_in_words() {
         Phase::Hearing,
         Phase::Listening,
         Phase::Ready,
+        Phase::Reconnecting,
         Phase::Speaking,
         Phase::Thinking,
         Phase::Tool("look".to_owned()),
