@@ -17,7 +17,9 @@ pub(crate) struct Conversation {
     entries: Vec<Entry>,
     /// Most bytes of audio to keep.
     max_audio_bytes: usize,
-    /// Bytes of the items that the client created, by their ids.
+    /// Most bytes of the items in `created`.
+    max_created_bytes: usize,
+    /// Bytes of the items that the client created or caused, by their ids.
     created: BTreeMap<String, usize>,
 }
 
@@ -80,11 +82,12 @@ pub(crate) enum Place<'a> {
 }
 
 impl Conversation {
-    pub(crate) fn new(id: String, max_audio_bytes: usize) -> Self {
+    pub(crate) fn new(id: String, max_audio_bytes: usize, max_created_bytes: usize) -> Self {
         Self {
             id,
             entries: Vec::new(),
             max_audio_bytes,
+            max_created_bytes,
             created: BTreeMap::new(),
         }
     }
@@ -100,6 +103,11 @@ impl Conversation {
     /// Bytes of the items that the client created or caused, without their audio.
     pub(crate) fn created_bytes(&self) -> usize {
         self.created.values().sum()
+    }
+
+    /// Bytes that there is room for of such items.
+    pub(crate) fn room(&self) -> usize {
+        self.max_created_bytes.saturating_sub(self.created_bytes())
     }
 
     /// Puts an item in; `false` when the item it is to follow does not exist.
@@ -426,7 +434,7 @@ mod tests {
 
     #[test]
     fn items_go_where_they_are_told_to() {
-        let mut conversation = Conversation::new("conv_1".to_owned(), 0);
+        let mut conversation = Conversation::new("conv_1".to_owned(), 0, 0);
         assert!(conversation.insert(entry("b"), Place::End));
         assert!(conversation.insert(entry("d"), Place::End));
         assert!(conversation.insert(entry("a"), Place::Start));
@@ -455,7 +463,7 @@ mod tests {
 
     #[test]
     fn the_oldest_audio_is_given_up_first() {
-        let mut conversation = Conversation::new("conv_1".to_owned(), 200);
+        let mut conversation = Conversation::new("conv_1".to_owned(), 200, 0);
         for id in ["a", "b", "c"] {
             conversation.insert(spoken(id, 80), Place::End);
         }

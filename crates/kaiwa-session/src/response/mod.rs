@@ -25,6 +25,7 @@ use crate::{
     Millis,
     conversation::{Conversation, Entry, Place},
     engine::{EngineEvent, JobId},
+    event_size::{self, MAX_SHOWN_BYTES},
     mcp::{Offer, Servers},
     outbox::Outbox,
 };
@@ -403,7 +404,7 @@ impl Response {
             let item = match part {
                 Part::Message(message) => message.cut_off(&mut frame, &mut unheard_ms),
                 Part::Call(call) => call.cut_off(&mut frame),
-                Part::ToolCall(call) => call.cut_off(&mut frame),
+                Part::ToolCall(call) => call.cut_off(&mut frame, room(&self.output)),
                 // Nobody was asked yet.
                 Part::Approval(_) => None,
             };
@@ -528,7 +529,7 @@ impl Response {
             let item = match self.parts.pop_front() {
                 Some(Part::Message(message)) => message.finish(&mut frame, status),
                 Some(Part::Call(call)) => call.finish(&mut frame, status),
-                Some(Part::ToolCall(call)) => call.finish(&mut frame),
+                Some(Part::ToolCall(call)) => call.finish(&mut frame, room(&self.output)),
                 Some(Part::Approval(request)) => {
                     let (item, call) = request.finish(&mut frame);
                     self.requests.push(call);
@@ -599,6 +600,12 @@ impl Response {
             ..WireResponse::default()
         }
     }
+}
+
+/// Bytes that are left for further items in the event that shows all of a response.
+fn room(output: &[Item]) -> usize {
+    let shown: usize = output.iter().map(event_size::item_bytes).sum();
+    MAX_SHOWN_BYTES.saturating_sub(shown)
 }
 
 impl Frame<'_> {

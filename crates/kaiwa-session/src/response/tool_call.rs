@@ -9,11 +9,12 @@ use kaiwa_protocol::{
 use super::Frame;
 use crate::{
     engine::{EngineCommand, EngineEvent, JobId},
+    event_size,
     mcp::Remote,
     outbox::JobOwner,
 };
 
-/// Most bytes of a tool's output that are kept: an event has to hold it beside the arguments.
+/// Most bytes of a tool's output that are kept.
 const MAX_OUTPUT_BYTES: usize = 256 << 10;
 
 /// A tool call that is being written or made.
@@ -115,8 +116,13 @@ impl ToolCallPart {
         matches!(self.progress, Progress::Returned(_))
     }
 
-    /// Says that the call is done; gives its item.
-    pub(super) fn finish(self, frame: &mut Frame<'_>) -> Item {
+    /// Says that the call is done; gives its item. A result for which there is no room, in the
+    /// `shown` bytes that the response's last event has left or in the conversation, is none.
+    pub(super) fn finish(mut self, frame: &mut Frame<'_>, shown: usize) -> Item {
+        self.fit(match frame.settings.in_conversation {
+            true => shown.min(frame.conversation.room()),
+            false => shown,
+        });
         let failed = !matches!(self.progress, Progress::Returned(Ok(_)));
         let (output_index, item_id) = (self.output_index, self.item_id.clone());
         if failed {
@@ -132,6 +138,25 @@ impl ToolCallPart {
                 ..ResponseMcpCallCompleted::default()
             });
         }
+        let item = self.ended();
+        let entry = self.remote.entry(item.clone());
+        frame.end(self.output_index, &item, entry, &self.item_id);
+        let bytes = event_size::item_bytes(&item);
+        frame.conversation.count_created(&self.item_id, bytes);
+        item
+    }
+
+    fn fit(&mut self, room: usize) {
+        if let Progress::Returned(Ok(_)) = &self.progress {
+            let bytes = event_size::item_bytes(&self.ended());
+            if bytes > room {
+                let message = format!("Its result takes {bytes} bytes; there is room for {room}.");
+                self.progress = Progress::Returned(Err(execution_error(message)));
+            }
+        }
+    }
+
+    fn ended(&self) -> Item {
         let result = match &self.progress {
             Progress::Returned(result) => result.clone(),
             Progress::Waiting => Err(execution_error("The call was not made.")),
@@ -139,15 +164,12 @@ impl ToolCallPart {
                 "The call was cancelled; whether the tool did its work is not known.",
             )),
         };
-        let item = self.item(self.arguments.clone(), Some(result));
-        let entry = self.remote.entry(item.clone());
-        frame.end(self.output_index, &item, entry, &self.item_id);
-        item
+        self.item(self.arguments.clone(), Some(result))
     }
 
     /// The response ends before the call is over. A call that the client was never told of
     /// disappears, since it was not made; but of one it has approved it hears.
-    pub(super) fn cut_off(mut self, frame: &mut Frame<'_>) -> Option<Item> {
+    pub(super) fn cut_off(mut self, frame: &mut Frame<'_>, shown: usize) -> Option<Item> {
         if !self.announced {
             self.approval_request_id.as_ref()?;
             self.announce(frame);
@@ -160,7 +182,7 @@ impl ToolCallPart {
             Progress::Running(job) => frame.outbox.cancel(job),
             Progress::Returned(_) => {}
         }
-        Some(self.finish(frame))
+        Some(self.finish(frame, shown))
     }
 
     fn announce(&mut self, frame: &mut Frame<'_>) {

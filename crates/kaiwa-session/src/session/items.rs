@@ -52,11 +52,9 @@ impl Session {
             return Err(refusal::too_large("item", MAX_SHOWN_BYTES, bytes));
         }
         let bytes = event_size::item_bytes(&item);
-        let (kept, most) = (
-            self.conversation.created_bytes(),
-            self.options.max_created_bytes,
-        );
-        if kept + bytes > most {
+        if bytes > self.conversation.room() {
+            let kept = self.conversation.created_bytes();
+            let most = self.options.max_created_bytes;
             return Err(refusal::conversation_full(kept, bytes, most));
         }
 

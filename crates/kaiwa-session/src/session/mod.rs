@@ -104,8 +104,11 @@ impl Session {
     }
 
     fn with_config(options: SessionOptions, config: Config, mut outbox: Outbox) -> Self {
-        let conversation =
-            Conversation::new(outbox.ids.conversation(), options.max_kept_audio_bytes);
+        let conversation = Conversation::new(
+            outbox.ids.conversation(),
+            options.max_kept_audio_bytes,
+            options.max_created_bytes,
+        );
         outbox.send(SessionCreated {
             session: config.shown(),
             ..SessionCreated::default()

@@ -144,8 +144,7 @@ impl Session {
             EngineEvent::ToolsListed { tools } => {
                 let item = listing(&item_id, &label, described(tools));
                 let bytes = event_size::item_bytes(&item);
-                let kept = self.conversation.created_bytes();
-                let most = MAX_SHOWN_BYTES.min(self.options.max_created_bytes.saturating_sub(kept));
+                let most = MAX_SHOWN_BYTES.min(self.conversation.room());
                 if bytes <= most {
                     // The id may be another item's now, which has bytes of its own.
                     if self.listing_entry(&item_id).is_some() {

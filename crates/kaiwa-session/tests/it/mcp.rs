@@ -473,6 +473,47 @@ fn several_calls_are_made_one_after_the_other() {
 }
 
 #[test]
+fn results_that_one_event_cannot_hold_fail_and_the_answer_goes_on() {
+    let mut harness = harness();
+    // As JSON they are twice as long.
+    let long = "\"".repeat(200 << 10);
+    let mut events = Vec::new();
+    for _ in 0..4 {
+        events.extend(call("today", "{}"));
+        events.pop();
+        harness.returns.push_back(returned(&long));
+    }
+    events.push(generated(9));
+    harness.answers.push_back(events);
+    harness.say("what is there?");
+    assert_eq!(harness.sent("response.mcp_call.completed").len(), 2);
+    assert_eq!(harness.sent("response.mcp_call.failed").len(), 2);
+    let done = &harness.sent("response.done")[0];
+    let output = done["response"]["output"].as_array().expect("items");
+    assert!(output[1]["output"].is_string() && output[1]["error"].is_null());
+    let error = output[2]["error"].to_string();
+    assert!(error.contains("there is room for"), "{error}");
+    assert!(done.to_string().len() < 1 << 20);
+}
+
+#[test]
+fn results_fill_the_conversation_like_items_of_the_client() {
+    let mut harness = Harness::with(SessionOptions {
+        max_created_bytes: 3000,
+        ..test_options()
+    });
+    harness.listings.push_back(listed(&["today", "order"]));
+    harness.client(json!({"type": "session.update", "session": session()}));
+    for _ in 0..4 {
+        harness.answers.push_back(call("today", "{}"));
+        harness.returns.push_back(returned(&"x".repeat(1000)));
+        harness.client(json!({"type": "response.create"}));
+    }
+    assert_eq!(harness.sent("response.mcp_call.completed").len(), 2);
+    assert_eq!(harness.sent("response.mcp_call.failed").len(), 2);
+}
+
+#[test]
 fn a_response_out_of_band_makes_calls_and_asks_nobody() {
     let mut harness = harness();
     harness.by_hand = true;
