@@ -204,6 +204,12 @@ impl FakeServer {
 
     /// Says `text` in `ms` of sound at a quarter of full scale, in deltas of 100 ms.
     pub(crate) async fn speak(&mut self, response: &str, item: &str, text: &str, ms: usize) {
+        self.say_silently(response, item, text).await;
+        self.sound(response, item, ms).await;
+    }
+
+    /// Sends words of an item without their sound.
+    pub(crate) async fn say_silently(&mut self, response: &str, item: &str, text: &str) {
         self.send(place(
             "response.output_audio_transcript.delta",
             response,
@@ -211,7 +217,6 @@ impl FakeServer {
             json!({"delta": text}),
         ))
         .await;
-        self.sound(response, item, ms).await;
     }
 
     pub(crate) async fn sound(&mut self, response: &str, item: &str, ms: usize) {

@@ -104,8 +104,9 @@ impl Books {
         }
     }
 
-    /// The session is lost: what it was asked for may be billed all the same.
-    pub(super) fn lost(&mut self) {
+    /// The session is lost, `answering` or not: what it was asked for may be billed all the same.
+    pub(super) fn lost(&mut self, answering: bool) {
+        self.total.exact &= !answering;
         self.unbilled += std::mem::take(&mut self.asked);
         for most in self.transcribing.drain(..) {
             self.unbilled += most;

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use super::config::Turn;
 use super::driver::{CLOSING, Driver};
+use super::end::TRANSCRIPT_PATIENCE;
 use super::event::EndReason;
 use super::reconnect::Reconnect;
 use super::recovery::Stage;
@@ -17,7 +19,7 @@ use crate::link::{Link, LinkError};
 const PING: Duration = Duration::from_secs(2);
 /// How long a server that has answered pings may send nothing at all: some compute on the thread
 /// that answers, and half of the 30 s that are kept should be left for getting back.
-const SILENCE: Duration = Duration::from_secs(15);
+pub(super) const SILENCE: Duration = Duration::from_secs(15);
 /// How long before the session's end pauses are looked for.
 const AHEAD: Duration = Duration::from_secs(300);
 /// A session that ends in less has a server or a client with a wrong clock.
@@ -79,7 +81,10 @@ impl<C: SoundCard> Driver<C> {
         !self.recovery.is_down()
             && self.is_quiet()
             && turns.typed.is_empty()
-            && turns.untranscribed.is_empty()
+            // Nobody but the user knows when a turn ends that ends by hand.
+            && (self.config.turn != Turn::None || self.session.uncommitted == 0)
+            // One that does not come is not waited for.
+            && turns.untranscribed.values().all(|at| at.elapsed() >= TRANSCRIPT_PATIENCE)
     }
 
     /// The server says when the session ends, in seconds since 1970.

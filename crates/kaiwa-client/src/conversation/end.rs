@@ -11,7 +11,7 @@ use super::event::{EndReason, Event};
 use crate::card::{MicState, SoundCard};
 
 /// How long a transcript may be outstanding when all else is done.
-const TRANSCRIPT_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const TRANSCRIPT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer may follow a turn in which nothing was understood.
 const EMPTY_TURN: Duration = Duration::from_secs(3);
 
@@ -40,6 +40,7 @@ impl<C: SoundCard> Driver<C> {
             }
             self.turns.empty_since = None;
             self.turns.answer_due = false;
+            self.turns.unwanted = false;
         }
         let mic = self.card.mic();
         let fed = match mic {
@@ -73,11 +74,15 @@ impl<C: SoundCard> Driver<C> {
             self.turns.quiet_since = None;
             return Ok(None);
         }
+        if let Some(until) = self.session.catching_up(now) {
+            self.turns.quiet_since = None;
+            return Ok(Some(until));
+        }
         let since = *self.turns.quiet_since.get_or_insert(now);
         let listens = mic != MicState::Off && self.config.turn != Turn::None;
         let patience = match (listens, self.turns.user_heard) {
-            (true, true) => self.config.settle,
-            (true, false) => self.config.nothing_heard,
+            (true, true) if self.session.replayed.is_none() => self.config.settle,
+            (true, _) => self.config.nothing_heard,
             (false, _) => Duration::ZERO,
         };
         if now < since + patience {
@@ -116,6 +121,7 @@ impl<C: SoundCard> Driver<C> {
         }
         self.emit(Event::Warning { message });
         self.turns.answer_due = false;
+        self.turns.unwanted = false;
         self.turns.requested = None;
         self.turns.active = None;
         Ok(None)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples};
+use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples, samples_to_ms};
 use kaiwa_protocol::{
     Audio, ContentPart, ConversationItemCreate, InputAudio, Item, Maybe, Message, Role,
 };
@@ -16,6 +16,9 @@ const MOST_TURNS: usize = 200;
 const MOST_TEXT: usize = 32 * 1024;
 /// Bytes of sound that are kept of turns whose words are not known: 30 s.
 const MOST_SOUND: usize = 30 * 2 * WIRE_RATE_HZ as usize;
+
+/// Characters that are spoken in a second at most: 200 words a minute, which is fast, of six.
+const FASTEST_CHARACTERS: u64 = 20;
 
 /// The turns of the conversation, oldest first.
 #[derive(Debug, Default)]
@@ -33,6 +36,20 @@ struct Turn {
     said: Said,
     /// The id under which it was put into a session after its own.
     placed: Option<String>,
+    voice: Voice,
+}
+
+/// The sound of what the assistant says.
+#[derive(Debug, Default)]
+struct Voice {
+    /// Samples that have come.
+    samples: u64,
+    /// Bytes of words that were there when the latest of them came.
+    words: usize,
+    /// Whether all of it has come.
+    whole: bool,
+    /// Whether no more of it is heard: words that come later are not said.
+    ended: bool,
 }
 
 /// What is known of a turn.
@@ -65,7 +82,7 @@ pub(super) enum Correction {
 impl History {
     /// More of what the assistant says in an item.
     pub(super) fn push(&mut self, item: &str, delta: &str) {
-        if let Said::Words(text) = &mut self.assistant(item).said {
+        if let Some(text) = self.saying(item) {
             text.push_str(delta);
         }
         self.prune();
@@ -73,7 +90,7 @@ impl History {
 
     /// All of what the assistant says in an item.
     pub(super) fn set(&mut self, item: &str, words: &str) {
-        if let Said::Words(text) = &mut self.assistant(item).said {
+        if let Some(text) = self.saying(item) {
             words.clone_into(text);
         }
         self.prune();
@@ -104,8 +121,55 @@ impl History {
     }
 
     /// Some sound of an item has come, perhaps before its words.
-    pub(super) fn sounds(&mut self, item: &str) {
-        self.assistant(item);
+    pub(super) fn sounds(&mut self, item: &str, samples: u64) {
+        let turn = self.assistant(item);
+        turn.voice.samples += samples;
+        if let Said::Words(text) = &turn.said {
+            turn.voice.words = text.len();
+        }
+    }
+
+    /// All sound of an item has come.
+    pub(super) fn sounded(&mut self, item: &str) {
+        self.assistant(item).voice.whole = true;
+    }
+
+    /// The answer that an item is of is cancelled: without sound nothing of it is heard.
+    pub(super) fn silence(&mut self, item: &str) {
+        let turn = self.assistant(item);
+        if turn.voice.samples == 0 {
+            turn.said = Said::Words(String::new());
+            turn.voice.ended = true;
+        }
+    }
+
+    /// No more sound of an item comes. Words come before their sound: those that it cannot hold
+    /// are not said.
+    pub(super) fn break_off(&mut self, item: &str) {
+        let turn = self.assistant(item);
+        let Said::Words(text) = &mut turn.said else {
+            return;
+        };
+        if turn.voice.whole || turn.voice.ended {
+            return;
+        }
+        turn.voice.ended = true;
+        let ms = samples_to_ms(turn.voice.samples, WIRE_RATE_HZ);
+        let fit = (ms * FASTEST_CHARACTERS / 1000) as usize;
+        let fit = text
+            .char_indices()
+            .nth(fit)
+            .map_or(text.len(), |(at, _)| at);
+        let end = fit.min(turn.voice.words);
+        if end < text.len() {
+            let word = text[..end].rfind(char::is_whitespace).unwrap_or(0);
+            // The last word that is there may be whole.
+            let end = match text[end..].starts_with(char::is_whitespace) {
+                true => end,
+                false => word,
+            };
+            text.truncate(end);
+        }
     }
 
     /// What the assistant has said in an item so far.
@@ -122,6 +186,7 @@ impl History {
             return Correction::None;
         };
         self.turns[at].said = Said::Words(heard.to_owned());
+        self.turns[at].voice.ended = true;
         match self.turns[at].placed.take() {
             None => Correction::Truncate,
             Some(old) => {
@@ -159,7 +224,7 @@ impl History {
 
     /// The server has taken the user's turn, and names it.
     pub(super) fn committed(&mut self, item: &str) {
-        if self.position(item).is_some() {
+        if self.current(item).is_some() {
             return;
         }
         let unnamed = |turn: &&mut Turn| turn.role == Role::User && turn.item.is_none();
@@ -174,7 +239,7 @@ impl History {
         let said = Said::Words(text.trim().to_owned());
         // Sound that was put into a session may be transcribed there.
         let placed = |turn: &Turn| turn.placed.as_deref() == Some(item);
-        let known = self.position(item);
+        let known = self.current(item);
         match known.or_else(|| self.turns.iter().rposition(placed)) {
             Some(at) => self.turns[at].said = said,
             None => self.user(Some(item.to_owned()), said),
@@ -229,7 +294,7 @@ impl History {
                 Said::Span { .. } => {}
             }
         }
-        let ms = kaiwa_audio::samples_to_ms(sound, WIRE_RATE_HZ);
+        let ms = samples_to_ms(sound, WIRE_RATE_HZ);
         (text, ms, self.turns.len() as u64)
     }
 
@@ -261,28 +326,33 @@ impl History {
 
     /// The turn of an item that the assistant says in this session.
     fn assistant(&mut self, item: &str) -> &mut Turn {
-        let known = self.position(item);
-        let at = known.filter(|&at| self.turns[at].placed.is_none());
-        let at = at.unwrap_or_else(|| {
-            self.turns.push_back(Turn {
-                item: Some(item.to_owned()),
-                role: Role::Assistant,
-                said: Said::Words(String::new()),
-                placed: None,
-            });
+        let at = self.current(item).unwrap_or_else(|| {
+            let said = Said::Words(String::new());
+            let turn = Turn::new(Some(item.to_owned()), Role::Assistant, said);
+            self.turns.push_back(turn);
             self.turns.len() - 1
         });
         &mut self.turns[at]
     }
 
+    /// The words of an item, as long as more of them are said.
+    fn saying(&mut self, item: &str) -> Option<&mut String> {
+        let turn = self.assistant(item);
+        match &mut turn.said {
+            Said::Words(text) if !turn.voice.ended => Some(text),
+            _ => None,
+        }
+    }
+
     fn user(&mut self, item: Option<String>, said: Said) {
-        self.turns.push_back(Turn {
-            item,
-            role: Role::User,
-            said,
-            placed: None,
-        });
+        self.turns.push_back(Turn::new(item, Role::User, said));
         self.prune();
+    }
+
+    /// The turn with this name in this session: another may use the same.
+    fn current(&self, item: &str) -> Option<usize> {
+        let at = self.position(item)?;
+        self.turns[at].placed.is_none().then_some(at)
     }
 
     /// The latest turn with this name.
@@ -304,6 +374,18 @@ impl History {
         let kept = kept.clamp(1, MOST_TURNS);
         let excess = self.turns.len().saturating_sub(kept);
         self.turns.drain(..excess);
+    }
+}
+
+impl Turn {
+    fn new(item: Option<String>, role: Role, said: Said) -> Self {
+        Self {
+            item,
+            role,
+            said,
+            placed: None,
+            voice: Voice::default(),
+        }
     }
 }
 
@@ -410,6 +492,21 @@ mod tests {
         assert!(matches!(history.cut("a", "other"), Correction::Truncate));
         let words: Vec<_> = told(&mut history).into_iter().map(|turn| turn.1).collect();
         assert_eq!(words, ["Hello", "one", "other"]);
+    }
+
+    #[test]
+    fn names_of_an_earlier_session_are_not_those_of_this_one() {
+        let mut history = History::default();
+        history.spoken(None, 0, 500);
+        history.committed("item_1");
+        history.transcribed("item_1", "Hello.");
+        history.close(&Tape::default());
+        history.items();
+        history.spoken(None, 1000, 1500);
+        history.committed("item_1");
+        history.transcribed("item_1", "Goodbye.");
+        let words: Vec<_> = told(&mut history).into_iter().map(|turn| turn.1).collect();
+        assert_eq!(words, ["Hello.", "Goodbye."]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples};
 use tokio::time::Instant;
 
-use super::config::Turn;
+use super::config::{OutputMode, Turn};
 use super::driver::{CLOSING, Driver, OPENING};
 use super::event::{EndReason, Event};
 use super::reconnect::{Dialing, Reconnect, is_passing};
@@ -110,6 +110,7 @@ impl Recovery {
     /// The server knows of the user's turn that ended there, at a position of the card, and
     /// gives the position from which on it was not known.
     pub(super) fn settle(&mut self, position: u64) -> u64 {
+        self.tape.settle(position);
         std::mem::replace(&mut self.settled, position)
     }
 
@@ -271,7 +272,9 @@ impl<C: SoundCard> Driver<C> {
             let begun = ms_to_samples(self.turns.begun_ms, WIRE_RATE_HZ);
             begun.saturating_sub(lead(SPEECH_LEAD_MS))
         } else {
-            self.session.read.saturating_sub(lead(LEAD_MS))
+            // Nothing was said in what is not there any more.
+            let read = self.session.read.saturating_sub(lead(LEAD_MS));
+            read.max(self.recovery.tape.begin())
         };
         from.max(settled)
     }
@@ -282,7 +285,13 @@ impl<C: SoundCard> Driver<C> {
         let unanswered = active
             .as_ref()
             .is_some_and(|active| !active.cancelled && !active.begun);
+        let answering = active.is_some();
         if let Some(active) = active {
+            if self.config.output == OutputMode::Audio {
+                for item in &active.items {
+                    self.history.break_off(item);
+                }
+            }
             if let Some(item) = active.saying {
                 let text = self.history.words(&item).to_owned();
                 self.emit(Event::AssistantDone { item, text });
@@ -296,16 +305,20 @@ impl<C: SoundCard> Driver<C> {
             self.emit(Event::ResponseDone {
                 response: active.id,
                 status: "incomplete".to_owned(),
-                reason: Some("the connection was lost".to_owned()),
+                reason: Some(match unanswered {
+                    true => "the connection was lost before it began".to_owned(),
+                    false => "the connection was lost".to_owned(),
+                }),
                 usage: None,
             });
-        }
-        if let Some(books) = &mut self.books {
-            books.lost();
         }
         let turns = &mut self.turns;
         let asked = turns.requested.take().is_some();
         let due = std::mem::take(&mut turns.answer_due) && turns.empty_since.is_none();
+        let unwanted = std::mem::take(&mut turns.unwanted);
+        if let Some(books) = &mut self.books {
+            books.lost(answering || asked || due);
+        }
         turns.presumed = None;
         turns.empty_since = None;
         turns.quiet_since = None;
@@ -313,7 +326,7 @@ impl<C: SoundCard> Driver<C> {
         if turns.user_speaking && self.session.creates_response {
             // What is being said is answered, and with it all before it.
             turns.owed = false;
-        } else if unanswered || asked || due {
+        } else if unanswered || ((asked || due) && !unwanted) {
             turns.owed = !self.recovery.asked_again;
             if self.recovery.asked_again {
                 let message = "the answer was lost twice and is not asked for again; repeat the \
@@ -418,6 +431,11 @@ impl<C: SoundCard> Driver<C> {
         if let Err(error) = queued {
             self.lost(&error)?;
         }
+        // An answer to a ping from before says nothing of what was sent again.
+        if let Some((_, position)) = &mut self.session.pinged {
+            *position = from;
+        }
+        self.session.replayed = (self.session.uncommitted > 0).then_some(self.clock.position);
         let away_ms = outage.since.elapsed().as_millis() as u64;
         self.emit(Event::Reconnected { away_ms, lost_ms });
         Ok(())

@@ -7,7 +7,7 @@ use kaiwa_protocol::{
 };
 use tokio::time::Instant;
 
-use super::config::Turn;
+use super::config::{OutputMode, Turn};
 use super::driver::Driver;
 use super::event::{EndReason, Event, Usage};
 use super::reconnect::is_passing_fault;
@@ -43,6 +43,7 @@ impl<C: SoundCard> Driver<C> {
             ServerEvent::InputAudioBufferSpeechStarted(event) => {
                 self.turns.user_speaking = true;
                 self.turns.user_heard = true;
+                self.session.replayed = None;
                 let ms = self.card_ms(event.audio_start_ms);
                 self.turns.begun_ms = ms;
                 self.emit(Event::UserSpeechStarted {
@@ -50,11 +51,9 @@ impl<C: SoundCard> Driver<C> {
                     ms,
                 });
                 if self.session.interrupts_response {
-                    // The server has cancelled the response by itself.
-                    if let Some(active) = &mut self.turns.active {
-                        active.cancelled = true;
-                        self.playback.bar(&active.id);
-                    }
+                    // The server has cancelled the response by itself, and one that was to come.
+                    self.turns.unwanted &= self.turns.requested.is_some();
+                    self.bar_answer();
                     self.cut_playback()?;
                 }
             }
@@ -87,7 +86,8 @@ impl<C: SoundCard> Driver<C> {
                     self.turns.owed = true;
                 }
                 if self.config.transcription.is_some() {
-                    self.turns.untranscribed.insert(event.item_id);
+                    let now = Instant::now();
+                    self.turns.untranscribed.insert(event.item_id, now);
                 }
             }
             ServerEvent::ConversationItemInputAudioTranscriptionDelta(event) => {
@@ -128,10 +128,12 @@ impl<C: SoundCard> Driver<C> {
                     message: format!("what the user said could not be transcribed: {why}"),
                 });
             }
-            ServerEvent::ResponseCreated(event) => self.response_created(&event.response),
+            ServerEvent::ResponseCreated(event) => self.response_created(&event.response)?,
             ServerEvent::ResponseDone(event) => self.response_done(&event.response),
             ServerEvent::ResponseOutputItemAdded(event) => {
                 if let Item::McpCall(call) = event.item {
+                    // What a tool has done is not to be done twice.
+                    self.answering(&event.response_id);
                     self.emit(Event::ToolCallStarted {
                         item: call.id.unwrap_or_default(),
                         name: call.name,
@@ -173,6 +175,7 @@ impl<C: SoundCard> Driver<C> {
                     item: event.item_id,
                     content_index: event.content_index,
                 };
+                self.history.sounded(&part.item);
                 if self.playback.complete(&part) {
                     self.spoken_to_the_end(&part);
                 }
@@ -238,6 +241,7 @@ impl<C: SoundCard> Driver<C> {
         let refused = event_id.is_some() && event_id == self.turns.requested;
         if refused {
             self.turns.requested = None;
+            self.turns.unwanted = false;
         }
         match code.as_deref() {
             // A response that ended on its own before the cancellation arrived.
@@ -263,10 +267,10 @@ impl<C: SoundCard> Driver<C> {
         });
     }
 
-    fn response_created(&mut self, response: &Response) {
+    fn response_created(&mut self, response: &Response) -> Result<(), EndReason> {
         if response.conversation_id.is_null() {
             // Out of band: not part of this conversation.
-            return;
+            return Ok(());
         }
         let now = self.now_ms();
         self.latency.response(&response.id, now);
@@ -279,7 +283,12 @@ impl<C: SoundCard> Driver<C> {
             cancelled: false,
             begun: false,
             saying: None,
+            items: Vec::new(),
         });
+        if std::mem::take(&mut self.turns.unwanted) {
+            self.cancel_answer()?;
+        }
+        Ok(())
     }
 
     fn response_done(&mut self, response: &Response) {
@@ -327,6 +336,10 @@ impl<C: SoundCard> Driver<C> {
         self.history.push(&item, &text);
         if let Some(active) = self.answering(response) {
             active.saying = Some(item.clone());
+            active.say(&item);
+            if active.cancelled && self.config.output == OutputMode::Audio {
+                self.history.silence(&item);
+            }
         }
         self.emit(Event::AssistantDelta { item, text });
     }
@@ -353,8 +366,9 @@ impl<C: SoundCard> Driver<C> {
     }
 
     fn sound(&mut self, event: &ResponseOutputAudioDelta) -> Result<(), EndReason> {
-        self.answering(&event.response_id);
-        self.history.sounds(&event.item_id);
+        if let Some(active) = self.answering(&event.response_id) {
+            active.say(&event.item_id);
+        }
         let part = PartKey {
             item: event.item_id.clone(),
             content_index: event.content_index,
@@ -365,6 +379,7 @@ impl<C: SoundCard> Driver<C> {
         }
         let mut samples = Vec::with_capacity(event.delta.len() / 2 + 1);
         self.session.decoder.1.push(&event.delta, &mut samples);
+        self.history.sounds(&event.item_id, samples.len() as u64);
         let arrived = self.arrival();
         match self
             .playback

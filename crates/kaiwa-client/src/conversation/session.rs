@@ -3,6 +3,7 @@
 use kaiwa_audio::PcmDecoder;
 use tokio::time::Instant;
 
+use super::care::SILENCE;
 use super::event::EndReason;
 use crate::card::TICK;
 use crate::link::Link;
@@ -37,6 +38,9 @@ pub(super) struct Session {
     pub(super) offset: u64,
     /// The card's position up to which the server has read the microphone for sure.
     pub(super) read: u64,
+    /// The card's position at the end of what it was sent again at its beginning, until it has
+    /// heard somebody speak.
+    pub(super) replayed: Option<u64>,
     /// When anything at all arrived last.
     pub(super) heard: Instant,
     /// When the unanswered ping was sent, and the card's position then.
@@ -70,6 +74,7 @@ impl Session {
             uncommitted: 0,
             offset: 0,
             read: 0,
+            replayed: None,
             heard: now,
             pinged: None,
             ping_at: now,
@@ -83,6 +88,14 @@ impl Session {
     pub(super) fn advance(&mut self, begin: u64) {
         self.offset = begin - self.sent.min(begin);
         self.sent += TICK as u64;
+    }
+
+    /// Until when it may still be reading what it was sent again; `None` if it is not.
+    pub(super) fn catching_up(&self, now: Instant) -> Option<Instant> {
+        // Not every server answers pings.
+        let deadline = self.asked + SILENCE;
+        let reads = self.replayed.is_some_and(|end| self.read < end);
+        (reads && now < deadline).then_some(deadline)
     }
 
     /// The latest ping was answered.

@@ -1,6 +1,7 @@
 //! The latest of what the microphone heard, for a session that has not heard it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use kaiwa_audio::{WIRE_RATE_HZ, samples_to_ms};
 
@@ -8,6 +9,8 @@ use crate::card::{TICK, TICK_MS};
 
 /// Ticks that are kept: 30 s.
 const MOST_TICKS: usize = 30_000 / TICK_MS as usize;
+/// Runs of audible ticks that are remembered after they are gone. A turn of an hour has fewer.
+const MOST_RUNS: usize = 10_000;
 
 /// The latest 30 s of the microphone that were sent or would have been: 1.4 MB.
 #[derive(Debug, Default)]
@@ -15,8 +18,8 @@ pub(super) struct Tape {
     ticks: VecDeque<Tick>,
     /// The position from which on nothing should be lost, while there is no session.
     held: Option<u64>,
-    /// Samples after it that were lost.
-    lost: u64,
+    /// Where audible ticks were that are not there any more, oldest first: silence is no loss.
+    fallen: VecDeque<Range<u64>>,
 }
 
 #[derive(Debug)]
@@ -35,9 +38,8 @@ impl Tape {
         if self.ticks.len() >= MOST_TICKS
             && let Some(oldest) = self.ticks.pop_front()
         {
-            // Silence is no loss.
-            if oldest.audible && self.held.is_some_and(|from| oldest.begin >= from) {
-                self.lost += TICK as u64;
+            if oldest.audible {
+                self.fall(oldest.begin);
             }
             memory = oldest.bytes;
         }
@@ -56,16 +58,38 @@ impl Tape {
             return;
         }
         self.held = Some(from);
-        // Of what is not there any more, it is not known whether it was silence.
-        let begin = self.ticks.front().map_or(from, |tick| tick.begin);
-        self.lost = begin.saturating_sub(from);
+    }
+
+    /// What was said before the position is known to the server.
+    pub(super) fn settle(&mut self, position: u64) {
+        while self.fallen.front().is_some_and(|run| run.end <= position) {
+            self.fallen.pop_front();
+        }
+    }
+
+    /// The position of the oldest that is there.
+    pub(super) fn begin(&self) -> u64 {
+        self.ticks.front().map_or(0, |tick| tick.begin)
     }
 
     /// Ends the counting, and gives the position it counted from and what was lost, in ms.
     pub(super) fn release(&mut self) -> (u64, u64) {
-        let lost = std::mem::take(&mut self.lost);
         let from = self.held.take().unwrap_or(u64::MAX);
+        let after = |run: &Range<u64>| run.end.saturating_sub(run.start.max(from));
+        let lost = self.fallen.iter().map(after).sum();
         (from, samples_to_ms(lost, WIRE_RATE_HZ))
+    }
+
+    /// Notes an audible tick that is not there any more.
+    fn fall(&mut self, begin: u64) {
+        let end = begin + TICK as u64;
+        match self.fallen.back_mut() {
+            Some(run) if run.end == begin => run.end = end,
+            _ => self.fallen.push_back(begin..end),
+        }
+        if self.fallen.len() > MOST_RUNS {
+            self.fallen.pop_front();
+        }
     }
 
     /// What there is from the position `from` on: each tick's position and bytes.
@@ -80,5 +104,50 @@ impl Tape {
     pub(super) fn between(&self, from: u64, to: u64) -> Vec<u8> {
         let ticks = self.since(from).take_while(|(begin, _)| *begin < to);
         ticks.flat_map(|(_, bytes)| bytes).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = WIRE_RATE_HZ as u64;
+
+    /// So many seconds from there on.
+    fn record(tape: &mut Tape, from: u64, seconds: u64, audible: bool) {
+        for begin in (from..from + seconds * SECOND).step_by(TICK) {
+            tape.push(begin, &[0; 4], audible);
+        }
+    }
+
+    #[test]
+    fn of_what_fell_off_only_what_could_be_heard_is_lost() {
+        let mut tape = Tape::default();
+        record(&mut tape, 0, 10, true);
+        record(&mut tape, 10 * SECOND, 10, false);
+        record(&mut tape, 20 * SECOND, 20, true);
+        tape.hold(2 * SECOND);
+        record(&mut tape, 40 * SECOND, 15, true);
+        // 25 s are gone: of them 8 s and 5 s were sound after the position.
+        assert_eq!(tape.release(), (2 * SECOND, 13_000));
+    }
+
+    #[test]
+    fn while_nothing_is_recorded_nothing_is_lost() {
+        let mut tape = Tape::default();
+        record(&mut tape, 60 * SECOND, 5, true);
+        tape.hold(0);
+        assert_eq!(tape.release(), (0, 0));
+    }
+
+    #[test]
+    fn what_the_server_knows_is_not_lost() {
+        let mut tape = Tape::default();
+        record(&mut tape, 0, 40, true);
+        tape.settle(9 * SECOND);
+        tape.hold(9 * SECOND);
+        assert_eq!(tape.release(), (9 * SECOND, 1000));
+        tape.settle(10 * SECOND);
+        assert!(tape.fallen.is_empty());
     }
 }

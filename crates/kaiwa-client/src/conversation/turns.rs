@@ -1,6 +1,6 @@
 //! The user's turns: spoken ones committed, typed ones sent, the assistant stopped.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use kaiwa_audio::{WIRE_RATE_HZ, samples_to_ms};
 use kaiwa_protocol::{
@@ -9,6 +9,7 @@ use kaiwa_protocol::{
 };
 use tokio::time::Instant;
 
+use super::config::OutputMode;
 use super::driver::Driver;
 use super::event::{EndReason, Event};
 use super::history::Correction;
@@ -41,8 +42,10 @@ pub(super) struct Turns {
     pub(super) presumed: Option<String>,
     /// A response has to be asked for as soon as none is running.
     pub(super) owed: bool,
-    /// User items whose transcript is to come.
-    pub(super) untranscribed: HashSet<String>,
+    /// The answer that is waited for was interrupted before it was there.
+    pub(super) unwanted: bool,
+    /// User items whose transcript is to come, and since when.
+    pub(super) untranscribed: HashMap<String, Instant>,
     pub(super) typed: VecDeque<Typed>,
     /// No more typed turns will come.
     pub(super) typed_out: bool,
@@ -60,6 +63,17 @@ pub(super) struct Active {
     pub(super) begun: bool,
     /// The item whose text is not complete.
     pub(super) saying: Option<String>,
+    /// Its items that say something.
+    pub(super) items: Vec<String>,
+}
+
+impl Active {
+    /// Some of an item has come.
+    pub(super) fn say(&mut self, item: &str) {
+        if !self.items.iter().any(|known| known == item) {
+            self.items.push(item.to_owned());
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -80,10 +94,17 @@ impl<C: SoundCard> Driver<C> {
         let heard = std::mem::take(&mut self.session.uncommitted);
         self.send(InputAudioBufferCommit::default().into())?;
         let now = self.now_ms();
-        let end = self.speech_end_ms(samples_to_ms(self.session.sent, WIRE_RATE_HZ), Some(0));
-        self.latency.spoken(None, end, now);
-        if let Some(books) = &mut self.books {
-            books.spoken(samples_to_ms(heard, WIRE_RATE_HZ));
+        // Without a session the sound that it was sent says nothing of where the turn ends, and
+        // the next one is told of the turn as it is told of all that was said.
+        if self.recovery.is_down() {
+            self.latency.spoken(None, now, now);
+        } else {
+            let sent = samples_to_ms(self.session.sent, WIRE_RATE_HZ);
+            let end = self.speech_end_ms(sent, Some(0));
+            self.latency.spoken(None, end, now);
+            if let Some(books) = &mut self.books {
+                books.spoken(samples_to_ms(heard, WIRE_RATE_HZ));
+            }
         }
         let begin = self.recovery.settle(self.clock.position);
         let [begin, end] = [begin, self.clock.position].map(|at| samples_to_ms(at, WIRE_RATE_HZ));
@@ -150,19 +171,38 @@ impl<C: SoundCard> Driver<C> {
 
     /// Stops what the assistant says, here and at the server.
     pub(super) fn silence_assistant(&mut self) -> Result<(), EndReason> {
-        if let Some(active) = &mut self.turns.active
-            && !active.cancelled
-        {
-            active.cancelled = true;
-            let id = active.id.clone();
-            self.playback.bar(&id);
-            let cancel = ResponseCancel {
-                response_id: Maybe::Value(id),
-                ..ResponseCancel::default()
-            };
-            self.send(cancel.into())?;
-        }
+        // What is not asked for yet need not be cancelled.
+        self.turns.owed = false;
+        self.turns.unwanted = self.turns.requested.is_some() || self.turns.answer_due;
+        self.cancel_answer()?;
         self.cut_playback()
+    }
+
+    /// Asks the server to say no more of the running response.
+    pub(super) fn cancel_answer(&mut self) -> Result<(), EndReason> {
+        let Some(id) = self.bar_answer() else {
+            return Ok(());
+        };
+        let cancel = ResponseCancel {
+            response_id: Maybe::Value(id),
+            ..ResponseCancel::default()
+        };
+        self.send(cancel.into()).map(drop)
+    }
+
+    /// Nothing more of the running response is heard. Gives its id, unless that was so before.
+    pub(super) fn bar_answer(&mut self) -> Option<String> {
+        let active = self.turns.active.as_mut()?;
+        if std::mem::replace(&mut active.cancelled, true) {
+            return None;
+        }
+        self.playback.bar(&active.id);
+        if self.config.output == OutputMode::Audio {
+            for item in &active.items {
+                self.history.silence(item);
+            }
+        }
+        Some(active.id.clone())
     }
 
     /// Stops playback and tells the server what was heard.

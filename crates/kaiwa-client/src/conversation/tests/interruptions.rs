@@ -123,6 +123,32 @@ async fn an_answer_that_was_played_is_not_truncated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_interrupted_before_it_is_there_is_cancelled_when_it_is() {
+    let (mut conversation, handle, mut server) = started().await;
+    handle.say("Hello").expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.asked().await;
+        handle.interrupt().expect("is taken");
+        // The interruption is on its way before the response is.
+        tokio::task::yield_now().await;
+        server.hear_for(100).await;
+        server.begin_response("r1").await;
+        let cancel = server.expect("response.cancel").await;
+        assert_eq!(cancel["response_id"], "r1");
+        server.end_response("r1", "cancelled").await;
+        // The next one is wanted.
+        handle.say("Are you there?").expect("is taken");
+        handle.finish().expect("is taken");
+        server.asked().await;
+        server.answer("r2", "a", "Yes.", 100).await;
+        assert!(server.next().await.is_none());
+    });
+    while conversation.next().await.is_some() {}
+    server.await.expect("the script");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_program_may_interrupt_without_a_turn_of_its_own() {
     let (mut conversation, handle, mut server) = started().await;
     handle.say("Hello").expect("is taken");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::*;
 use crate::testing::script;
 
@@ -162,6 +164,94 @@ async fn an_interrupted_answer_is_told_as_far_as_it_was_heard() {
     let told = server.await.expect("the script");
     assert_eq!(told[1], turn("assistant", &heard));
     assert!(heard.len() < 25, "{heard}");
+    reading.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_of_an_answer_after_its_interruption_was_not_heard() {
+    let (mut conversation, handle, _queue, mut server, switchboard) = connected_again().await;
+    handle.say("Tell me a story.").expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.asked().await;
+        server.begin_response("r1").await;
+        let story = "Once upon a time there was a king";
+        server.speak("r1", "a", story, 4000).await;
+        server.say_silently("r1", "b", "Who had a daughter").await;
+        server.hear_for(2000).await;
+        handle.interrupt().expect("is taken");
+        server.expect("response.cancel").await;
+        server.expect("conversation.item.truncate").await;
+        // All of its words come, as they were written.
+        server.spoken("r1", "a", story).await;
+        server.say_silently("r1", "b", " and a son.").await;
+        server.say_silently("r1", "c", "The end.").await;
+        server.end_response("r1", "cancelled").await;
+        let mut next = switchboard.answer().await;
+        drop(server);
+        next.open().await;
+        let told = next.told(2).await;
+        next.hear_for(1000).await;
+        told
+    });
+    let heard = until(&mut conversation, |event| match event {
+        Event::Heard { text, .. } => Some(text.clone()),
+        _ => None,
+    })
+    .await;
+    let reading = script(async move { while conversation.next().await.is_some() {} });
+    let told = server.await.expect("the script");
+    assert_eq!(told[1], turn("assistant", &heard));
+    assert!((5..25).contains(&heard.len()), "{heard}");
+    reading.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_whose_sound_never_came_are_not_told() {
+    let (mut conversation, handle, _queue, mut server, switchboard) = connected_again().await;
+    handle.say("Tell me a story.").expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.asked().await;
+        server.begin_response("r1").await;
+        let story = "Once upon a time there was a king who had a daughter and a son";
+        server.speak("r1", "a", story, 1000).await;
+        server.hear_for(200).await;
+        let mut next = switchboard.answer().await;
+        drop(server);
+        next.open().await;
+        next.told(2).await
+    });
+    let reading = script(async move { while conversation.next().await.is_some() {} });
+    let told = server.await.expect("the script");
+    // A second holds 20 characters.
+    assert_eq!(told[1], turn("assistant", "Once upon a time"));
+    reading.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_has_called_a_tool_is_not_asked_for_again() {
+    let (mut conversation, handle, _queue, mut server, switchboard) = connected_again().await;
+    handle.say("Order a pizza.").expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.asked().await;
+        server.begin_response("r1").await;
+        server
+            .send(
+                json!({"type": "response.output_item.added", "response_id": "r1",
+                "output_index": 0, "item": {"type": "mcp_call", "id": "m", "server_label": "shop",
+                "name": "order", "arguments": ""}}),
+            )
+            .await;
+        let mut next = switchboard.answer().await;
+        drop(server);
+        next.open().await;
+        next.told(1).await;
+        next.hear_for(20_000).await;
+    });
+    let reading = script(async move { while conversation.next().await.is_some() {} });
+    server.await.expect("the script");
     reading.abort();
 }
 

@@ -151,3 +151,26 @@ async fn absurd_times_are_not_believed() {
         assert_eq!(connections(&moments), ["connected"]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_ends_by_hand_is_not_torn_by_another_session() {
+    let (link, mut server) = connected().await;
+    let (queue, mic) = Mic::queue();
+    let card = FileCard::builder().mic(mic).build().expect("a card");
+    let (switchboard, reconnect) = Switchboard::new();
+    let config = ConversationConfig {
+        reconnect: Some(reconnect),
+        turn: Turn::None,
+        ..ConversationConfig::default()
+    };
+    let (conversation, handle) = Conversation::start(link, card, config);
+    let server = script(async move {
+        server.open_until(in_seconds(600)).await;
+        server.hear_for(320_000).await;
+        assert!(switchboard.attempts.lock().expect("a lock").is_empty());
+        handle.stop();
+        queue.end();
+    });
+    all(conversation).await;
+    server.await.expect("the script");
+}

@@ -48,6 +48,39 @@ async fn speech_that_was_under_way_is_heard_from_its_beginning_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_sent_again_is_waited_for_until_it_is_read() {
+    let (conversation, handle, queue, mut server, switchboard) = connected_again().await;
+    queue.push(&[0.5; 24_000]);
+    queue.end();
+    handle.finish().expect("is taken");
+    let server = script(async move {
+        server.open().await;
+        server.hear(900).await;
+        server.hears_speech("u", 0).await;
+        server.hear(940).await;
+        let mut next = switchboard.answer().await;
+        drop(server);
+        // All of the silence after the turn passes meanwhile.
+        pass(Duration::from_secs(5)).await;
+        next.open().await;
+        // It is slow to read.
+        pass(Duration::from_secs(5)).await;
+        next.hear(1500).await;
+        next.hears_speech("v", 0).await;
+        next.ends_turn("v", 1000).await;
+        next.answer("r", "a", "Yes.", 100).await;
+        assert!(next.next().await.is_none());
+    });
+    let moments = all(conversation).await;
+    server.await.expect("the script");
+    assert_eq!(reason(&moments), &EndReason::InputEnded);
+    let answered = events(&moments)
+        .into_iter()
+        .any(|event| matches!(event, Event::AssistantDone { .. }));
+    assert!(answered);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_turn_without_words_is_told_as_sound_and_answered() {
     let (conversation, handle, queue, mut server, switchboard) = connected_again().await;
     queue.push(&[0.5; 24_000]);
