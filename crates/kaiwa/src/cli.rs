@@ -234,6 +234,17 @@ pub(crate) enum Eagerness {
     Auto,
 }
 
+impl From<Eagerness> for kaiwa_protocol::Eagerness {
+    fn from(eagerness: Eagerness) -> Self {
+        match eagerness {
+            Eagerness::Low => Self::Low,
+            Eagerness::Medium => Self::Medium,
+            Eagerness::High => Self::High,
+            Eagerness::Auto => Self::Auto,
+        }
+    }
+}
+
 /// Which engines the embedded server runs on.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct EngineArgs {

@@ -3,18 +3,17 @@
 //! A synthetic user (another voice than the assistant's) speaks into the microphone's
 //! queue. It asks for a story, cuts in while it is told, and types a last line.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::time::Duration;
 
 use kaiwa_client::{
     Conversation, ConversationConfig, Event, FileCard, Handle, Mic, MicQueue, Moment, Pace,
     TurnLatency,
 };
-use kaiwa_engine::{Cancel, Synthesizer, VoiceSpec};
 
 use crate::{
     breakdown::{Breakdown, TurnLog},
     cli::{DemoArgs, EngineKind},
-    engines::{self, USER_VOICE},
+    engines::{self, USER_VOICE, user_says},
     exit::{Code, Exit},
     output::{line, note},
     record::Recording,
@@ -113,24 +112,6 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
         "\nRecorded in {} (stereo: the user left, the assistant right).",
         arguments.output.display()
     ))
-}
-
-/// What the user says, as sound at the microphone's rate.
-fn user_says(voice: &dyn Synthesizer, text: &str) -> Result<Vec<f32>, Exit> {
-    let spec = VoiceSpec {
-        name: "joe".to_owned(),
-        speed: 1.0,
-    };
-    let mut sound = Vec::new();
-    voice.speak(text, &spec, &Cancel::new(), &mut |speech| {
-        sound.extend_from_slice(speech.pcm);
-        ControlFlow::Continue(())
-    })?;
-    let mut at_rate = Vec::new();
-    let mut resampler = kaiwa_audio::Resampler::new(voice.sample_rate(), RATE);
-    resampler.process(&sound, &mut at_rate);
-    resampler.flush(&mut at_rate);
-    Ok(at_rate)
 }
 
 /// Plays the user: says the next thing when its moment has come.

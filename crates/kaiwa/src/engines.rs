@@ -1,11 +1,12 @@
 //! From names on the command line to engines a server can run on.
 
-use std::{num::NonZeroUsize, path::Path, sync::Arc};
+use std::{num::NonZeroUsize, ops::ControlFlow, path::Path, sync::Arc};
 
+use kaiwa_audio::{Resampler, WIRE_RATE_HZ};
 #[cfg(any(feature = "llama", feature = "whisper"))]
 use kaiwa_engine::models::ModelRole;
 use kaiwa_engine::{
-    ComputeBudget, EngineError, LanguageModel, Synthesizer, Transcriber,
+    Cancel, ComputeBudget, EngineError, LanguageModel, Synthesizer, Transcriber, VoiceSpec,
     models::Store,
     scripted::{Script, ScriptedEngines},
     silero::SileroModel,
@@ -227,6 +228,24 @@ pub(crate) fn synthesizer(
 
 /// Refuses a model of another kind before anything is loaded.
 #[cfg(any(feature = "llama", feature = "whisper"))]
+/// Words by [`USER_VOICE`], at the rate of the wire.
+pub(crate) fn user_says(voice: &dyn Synthesizer, text: &str) -> Result<Vec<f32>, Exit> {
+    let spec = VoiceSpec {
+        name: "joe".to_owned(),
+        speed: 1.0,
+    };
+    let mut pcm = Vec::new();
+    voice.speak(text, &spec, &Cancel::new(), &mut |speech| {
+        pcm.extend_from_slice(speech.pcm);
+        ControlFlow::Continue(())
+    })?;
+    let mut samples = Vec::new();
+    let mut resampler = Resampler::new(voice.sample_rate(), WIRE_RATE_HZ);
+    resampler.process(&pcm, &mut samples);
+    resampler.flush(&mut samples);
+    Ok(samples)
+}
+
 fn has_role(store: &Store, name: &str, role: ModelRole, flag: &str) -> Result<(), Exit> {
     let model = store.manifest().model(name)?;
     if model.role == role {

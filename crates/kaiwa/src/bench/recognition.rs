@@ -3,9 +3,8 @@
 //! Both sides of a comparison are judged by the same normaliser: `--hypotheses` scores the
 //! transcripts another program made of the same files.
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::Path, time::Instant};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Instant};
 
-use kaiwa_audio::Clip as Recording;
 use kaiwa_engine::{Cancel, ComputeBudget, SttOptions, Transcriber, models::Store};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +16,7 @@ use super::{
 use crate::{
     cli::WerArgs,
     engines,
-    exit::{Code, Exit},
+    exit::Exit,
     fetch,
     output::{json_line, line, note},
 };
@@ -107,7 +106,7 @@ fn measure(arguments: &WerArgs, clips: &[Clip]) -> Result<Vec<ModelReport>, Exit
         note(format_args!("{model}: {} recordings", clips.len()));
         let mut hypotheses = Vec::new();
         for clip in clips {
-            let audio = read(&clip.path)?;
+            let audio = speech::sound(&clip.path, RATE)?;
             let begun = Instant::now();
             let text = transcribe(&*engine, &audio)?;
             hypotheses.push(Hypothesis {
@@ -120,12 +119,6 @@ fn measure(arguments: &WerArgs, clips: &[Clip]) -> Result<Vec<ModelReport>, Exit
         reports.push(score(model, Some(budget.threads()), clips, &hypotheses));
     }
     Ok(reports)
-}
-
-fn read(path: &Path) -> Result<Vec<f32>, Exit> {
-    let recording = Recording::open(path)
-        .map_err(|error| Exit::new(Code::Input, format!("{}: {error}", path.display())))?;
-    Ok(recording.resampled(RATE).samples)
 }
 
 /// What the engine hears in English at 16 kHz.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kaiwa_audio::Clip as Recording;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::exit::{Code, Exit};
@@ -31,6 +32,13 @@ impl Clip {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         format!("{}/{name}", self.set)
     }
+}
+
+/// The sound of a recording at `rate` Hz.
+pub(crate) fn sound(path: &Path, rate: u32) -> Result<Vec<f32>, Exit> {
+    let recording = Recording::open(path)
+        .map_err(|error| Exit::new(Code::Input, format!("{}: {error}", path.display())))?;
+    Ok(recording.resampled(rate).samples)
 }
 
 /// Where speech begins, pauses and ends in a recording, by ground truth of the corpus.

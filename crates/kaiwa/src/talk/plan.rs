@@ -10,7 +10,6 @@ use kaiwa_audio::{Clip, echo::VoiceOptions};
 use kaiwa_client::{
     CardError, CardErrorKind, Choice, Endpoint, Mic, OutputMode, Pace, Speaker, Turn,
 };
-use kaiwa_protocol::Eagerness;
 
 use super::{
     card::{self, Devices},
@@ -240,12 +239,7 @@ fn turn(arguments: &TalkArgs, target: &Target) -> Turn {
 pub(crate) fn taken(turn: cli::Turn, eagerness: cli::Eagerness) -> Turn {
     match turn {
         cli::Turn::Semantic => Turn::Semantic {
-            eagerness: Some(match eagerness {
-                cli::Eagerness::Low => Eagerness::Low,
-                cli::Eagerness::Medium => Eagerness::Medium,
-                cli::Eagerness::High => Eagerness::High,
-                cli::Eagerness::Auto => Eagerness::Auto,
-            }),
+            eagerness: Some(eagerness.into()),
         },
         cli::Turn::Server => Turn::default(),
         cli::Turn::None => Turn::None,

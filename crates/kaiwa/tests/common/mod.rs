@@ -179,9 +179,14 @@ impl Drop for Serving {
 
 /// Starts a scripted server on a free port.
 pub fn serve(bench: &Bench, arguments: &[&str]) -> Serving {
+    serve_at(bench, "127.0.0.1:0", arguments)
+}
+
+/// Starts a scripted server on an address.
+pub fn serve_at(bench: &Bench, address: &str, arguments: &[&str]) -> Serving {
     let mut serve = bench.kaiwa();
     serve
-        .args(["serve", "--engine", "scripted", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--engine", "scripted", "--listen", address])
         .args(arguments)
         .env("GOOD_KEYS", "other, sesame")
         .stdout(Stdio::null());

@@ -1,11 +1,9 @@
 //! What is heard while the assistant speaks.
 
-use std::{ops::ControlFlow, path::Path};
+use std::path::Path;
 
-use kaiwa_audio::{
-    AUDIBLE_DBFS, Clip as Recording, Resampler, WIRE_RATE_HZ, first_above, rms_dbfs,
-};
-use kaiwa_engine::{Cancel, Synthesizer, VoiceSpec};
+use kaiwa_audio::{AUDIBLE_DBFS, WIRE_RATE_HZ, first_above, rms_dbfs};
+use kaiwa_engine::Synthesizer;
 use serde::Serialize;
 
 use crate::{
@@ -13,6 +11,7 @@ use crate::{
         speech::{self, PauseMap},
         statistics::Draw,
     },
+    engines::{USER_VOICE, user_says},
     exit::{Code, Exit},
 };
 
@@ -24,9 +23,6 @@ const SETS: [&str; 2] = ["en_dialog_turns", "en_single_clips"];
 
 /// Words that want nothing.
 const AGREEMENT: [&str; 6] = ["Mm-hm.", "Yeah.", "Right.", "Uh-huh.", "Okay.", "Yes, yes."];
-
-/// Another voice than the assistant's.
-const VOICE: &str = "joe";
 
 /// Recordings of noise, and pieces that are as long as a cough.
 const NOISES: &str = "noise_rir";
@@ -101,7 +97,7 @@ fn recorded(folder: &Path) -> Result<Vec<Sound>, Exit> {
             sounds.push(Sound {
                 name: clip.file(),
                 meaning: Meaning::Interruption,
-                samples: open(&clip.path)?,
+                samples: speech::sound(&clip.path, WIRE_RATE_HZ)?,
                 onset: at(speech.start_s),
             });
         }
@@ -110,21 +106,9 @@ fn recorded(folder: &Path) -> Result<Vec<Sound>, Exit> {
 }
 
 fn spoken(voice: &dyn Synthesizer, text: &str) -> Result<Sound, Exit> {
-    let spec = VoiceSpec {
-        name: VOICE.to_owned(),
-        speed: 1.0,
-    };
-    let mut pcm = Vec::new();
-    voice.speak(text, &spec, &Cancel::new(), &mut |speech| {
-        pcm.extend_from_slice(speech.pcm);
-        ControlFlow::Continue(())
-    })?;
-    let mut samples = Vec::new();
-    let mut resampler = Resampler::new(voice.sample_rate(), WIRE_RATE_HZ);
-    resampler.process(&pcm, &mut samples);
-    resampler.flush(&mut samples);
+    let samples = user_says(voice, text)?;
     Ok(Sound {
-        name: format!("{text:?} by {VOICE}"),
+        name: format!("{text:?} by {USER_VOICE}"),
         meaning: Meaning::Agreement,
         onset: first_above(&samples, AUDIBLE_DBFS).unwrap_or_default(),
         samples,
@@ -132,7 +116,7 @@ fn spoken(voice: &dyn Synthesizer, text: &str) -> Result<Sound, Exit> {
 }
 
 fn noise(path: &Path, draw: &mut Draw) -> Result<Sound, Exit> {
-    let samples = open(path)?;
+    let samples = speech::sound(path, WIRE_RATE_HZ)?;
     let length = at(draw.between(NOISE_S[0], NOISE_S[1])).min(samples.len());
     let start = draw.below(samples.len() - length + 1);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -157,12 +141,6 @@ fn burst(noise: &[f32]) -> Vec<f32> {
             (sample * gain * edge).clamp(-1.0, 1.0)
         })
         .collect()
-}
-
-fn open(path: &Path) -> Result<Vec<f32>, Exit> {
-    let recording = Recording::open(path)
-        .map_err(|error| Exit::new(Code::Input, format!("{}: {error}", path.display())))?;
-    Ok(recording.resampled(WIRE_RATE_HZ).samples)
 }
 
 fn at(seconds: f64) -> usize {

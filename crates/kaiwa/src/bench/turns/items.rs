@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use kaiwa_audio::{Clip as Recording, WIRE_RATE_HZ};
+use kaiwa_audio::WIRE_RATE_HZ;
 use kaiwa_session::Millis;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bench::{
-        speech::{self, CUT_OFF_MS, Clip, PauseMap, Speech},
+        speech::{self, CUT_OFF_MS, Clip, PauseMap, Speech, sound},
         statistics::Draw,
     },
     exit::{Code, Exit},
@@ -147,7 +147,7 @@ pub(super) fn all(folder: &Path) -> Result<Vec<Item>, Exit> {
             _ => Kind::Recorded,
         };
         let mut said = Said::new(&mut recorded);
-        said.samples.extend(audio(clip)?);
+        said.samples.extend(sound(&clip.path, WIRE_RATE_HZ)?);
         said.pauses = speech.pauses_s.len();
         said.end = samples(BEFORE_MS) + at(speech.end_s);
         items.push(said.into_item(kind, clip.file()));
@@ -182,7 +182,7 @@ fn thoughts(folder: &Path, clips: &[(Clip, Speech)], draw: &mut Draw) -> Result<
         let Some((clip, speech)) = found.filter(|_| cut.label == "incomplete") else {
             continue;
         };
-        let audio = audio(clip)?;
+        let audio = sound(&clip.path, WIRE_RATE_HZ)?;
         let (before, after) = audio.split_at(at(cut.cut_s).min(audio.len()));
         let mut said = Said::new(draw);
         said.samples.extend(before);
@@ -281,7 +281,7 @@ impl Said {
             if index > 0 {
                 said.pause(DICTATION_S, draw);
             }
-            let audio = audio(clip)?;
+            let audio = sound(&clip.path, WIRE_RATE_HZ)?;
             let end = at(speech.end_s).min(audio.len());
             said.samples
                 .extend(&audio[at(speech.start_s).min(end)..end]);
@@ -305,13 +305,6 @@ impl Said {
         let end_ms = self.end as u64 * 1000 / u64::from(WIRE_RATE_HZ);
         Item::new(kind, name, self.samples, end_ms, self.pauses)
     }
-}
-
-/// A recording at 24 kHz.
-fn audio(clip: &Clip) -> Result<Vec<f32>, Exit> {
-    let recording = Recording::open(&clip.path)
-        .map_err(|error| Exit::new(Code::Input, format!("{}: {error}", clip.path.display())))?;
-    Ok(recording.resampled(WIRE_RATE_HZ).samples)
 }
 
 fn at(seconds: f64) -> usize {

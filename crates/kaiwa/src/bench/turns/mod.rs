@@ -22,7 +22,7 @@ use super::{
     report,
 };
 use crate::{
-    cli::{self, TurnsArgs},
+    cli::TurnsArgs,
     engines::{self, END_OF_TURN, VOICE_ACTIVITY},
     exit::Exit,
     output::note,
@@ -54,14 +54,8 @@ pub(crate) fn run(arguments: &TurnsArgs) -> Result<(), Exit> {
         ears.take(costs);
     }
 
-    let semantic = arguments.eagerness.iter().map(|&eagerness| {
-        Taking::Semantic(match eagerness {
-            cli::Eagerness::Low => Eagerness::Low,
-            cli::Eagerness::Medium => Eagerness::Medium,
-            cli::Eagerness::High => Eagerness::High,
-            cli::Eagerness::Auto => Eagerness::Auto,
-        })
-    });
+    let eagerness = arguments.eagerness.iter();
+    let semantic = eagerness.map(|&eagerness| Taking::Semantic(eagerness.into()));
     let silences = SILENCES_MS.step_by(SILENCE_STEP_MS).map(Taking::Server);
     let mut runs = Vec::new();
     for taking in semantic.chain(silences) {
