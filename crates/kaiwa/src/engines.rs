@@ -17,7 +17,7 @@ use kaiwa_server::{Engines, ServerConfig};
 use crate::{
     cli::{EngineArgs, EngineKind, Speculation},
     exit::{Code, Exit},
-    fetch,
+    fetch::{self, Attendant},
 };
 
 pub(crate) const VOICE_ACTIVITY: &str = "silero-vad";
@@ -66,12 +66,27 @@ pub(crate) fn server_config(engines: &Engines, arguments: &EngineArgs) -> Server
     config
 }
 
+/// The models of the store that local engines need.
+pub(crate) fn needed(arguments: &EngineArgs) -> Vec<String> {
+    let mut needed = [VOICE_ACTIVITY, END_OF_TURN, &arguments.stt, VOICE]
+        .map(str::to_owned)
+        .to_vec();
+    if !is_file(&arguments.llm) {
+        needed.push(arguments.llm.clone());
+    }
+    needed
+}
+
 /// Fetches what is missing (after saying so) and loads the engines.
 ///
 /// `extra` names models to have besides, whose voices are then there too.
-pub(crate) fn load(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
+pub(crate) fn load(
+    arguments: &EngineArgs,
+    extra: &[&str],
+    attendant: &mut dyn Attendant,
+) -> Result<Engines, Exit> {
     match arguments.engine {
-        EngineKind::Local => local(arguments, extra),
+        EngineKind::Local => local(arguments, extra, attendant),
         EngineKind::Scripted => scripted(arguments.script.as_deref()),
     }
 }
@@ -92,7 +107,11 @@ fn scripted(script: Option<&Path>) -> Result<Engines, Exit> {
     })
 }
 
-fn local(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
+fn local(
+    arguments: &EngineArgs,
+    extra: &[&str],
+    attendant: &mut dyn Attendant,
+) -> Result<Engines, Exit> {
     if arguments.script.is_some() {
         return Err(Exit::new(
             Code::Usage,
@@ -106,13 +125,12 @@ fn local(arguments: &EngineArgs, extra: &[&str]) -> Result<Engines, Exit> {
         }
     }
     let store = Store::open_default()?;
-    let mut needed = vec![VOICE_ACTIVITY, END_OF_TURN, arguments.stt.as_str(), VOICE];
-    if !is_file(&arguments.llm) {
-        needed.push(&arguments.llm);
-    }
+    let needed = needed(arguments);
+    let mut needed: Vec<&str> = needed.iter().map(String::as_str).collect();
     needed.extend(extra);
-    fetch::ensure(&store, &needed, arguments.yes)?;
+    fetch::provide(&store, &needed, arguments.yes, attendant)?;
 
+    attendant.loading();
     let budget = ComputeBudget::new(arguments.threads);
     let detector = SileroModel::load(store.dir(VOICE_ACTIVITY)?, &budget)?;
     let judge = SmartTurn::load(store.dir(END_OF_TURN)?, budget.clone())?;
@@ -150,7 +168,7 @@ pub(crate) fn listening(
 }
 
 /// A language model may be a file of the user's own.
-fn is_file(name: &str) -> bool {
+pub(crate) fn is_file(name: &str) -> bool {
     Path::new(name)
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))

@@ -11,6 +11,7 @@ use crate::{
     cli::{EngineKind, ServeArgs},
     engines,
     exit::{Code, Exit},
+    fetch::Console,
     output, stop,
 };
 
@@ -45,9 +46,11 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
         EngineKind::Scripted => ("scripted".to_owned(), Vec::new()),
     };
     let engine_arguments = arguments.engines.clone();
-    let engines = tokio::task::spawn_blocking(move || engines::load(&engine_arguments, &[]))
-        .await
-        .map_err(|error| Exit::new(Code::Failure, error))??;
+    let engines = tokio::task::spawn_blocking(move || {
+        engines::load(&engine_arguments, &[], &mut Console::default())
+    })
+    .await
+    .map_err(|error| Exit::new(Code::Failure, error))??;
     let mut config = engines::server_config(&engines, &arguments.engines);
     config.keys = keys;
     config.max_sessions = arguments.max_sessions;

@@ -58,14 +58,7 @@ pub(super) fn devices(
     if !asked && !at_terminal {
         return Ok((None, None));
     }
-    let mut config = DeviceConfig::default();
-    // What is typed beforehand is all that is said.
-    let unless_asked = match arguments.text.is_empty() {
-        true => Choice::Default,
-        false => Choice::None,
-    };
-    config.microphone = arguments.mic.clone().unwrap_or(unless_asked);
-    config.speaker = arguments.speaker.clone().unwrap_or_default();
+    let config = device_config(arguments);
     if (&config.microphone, &config.speaker) == (&Choice::None, &Choice::None) {
         return Ok((None, None));
     }
@@ -83,8 +76,21 @@ pub(super) fn devices(
     }
 }
 
+/// The devices that the flags ask for.
+pub(crate) fn device_config(arguments: &TalkArgs) -> DeviceConfig {
+    let mut config = DeviceConfig::default();
+    // What is typed beforehand is all that is said.
+    let unless_asked = match arguments.text.is_empty() {
+        true => Choice::Default,
+        false => Choice::None,
+    };
+    config.microphone = arguments.mic.clone().unwrap_or(unless_asked);
+    config.speaker = arguments.speaker.clone().unwrap_or_default();
+    config
+}
+
 /// What is done to what the microphone hears.
-pub(super) fn voice(arguments: &TalkArgs) -> VoiceOptions {
+pub(crate) fn voice(arguments: &TalkArgs) -> VoiceOptions {
     VoiceOptions {
         echo_cancellation: !arguments.no_aec,
         noise_reduction: match arguments.noise {

@@ -8,15 +8,18 @@ use crate::{
     cli::{EngineArgs, TalkArgs},
     engines,
     exit::{Code, Exit},
+    fetch::{Attendant, Console},
     output,
     record::Recording,
 };
 
-/// Connects to whoever is talked to. What the server in this process does is recorded.
+/// Connects to whoever is talked to, under somebody's eyes. What the server in this process does
+/// is recorded.
 pub(super) async fn open(
     target: &Target,
     arguments: &TalkArgs,
     recording: Option<&mut Recording>,
+    attendant: impl Attendant + Send + 'static,
 ) -> Result<Link, Exit> {
     match target {
         Target::Remote(endpoint) => {
@@ -24,16 +27,21 @@ pub(super) async fn open(
             Ok(Link::connect(endpoint).await?)
         }
         Target::Embedded => {
-            let mut wanted = arguments.engines.clone();
-            if let Some(model) = &arguments.model {
-                wanted.llm.clone_from(model);
-            }
-            let engines = load(wanted, &[]).await?;
+            let engines = load_before(attendant, local(arguments), &[]).await?;
             let mut config = engines::server_config(&engines, &arguments.engines);
             config.journal = recording.map(Recording::journal).transpose()?;
             embedded(engines, config).await
         }
     }
+}
+
+/// What the server in this process runs on.
+pub(crate) fn local(arguments: &TalkArgs) -> EngineArgs {
+    let mut engines = arguments.engines.clone();
+    if let Some(model) = &arguments.model {
+        engines.llm.clone_from(model);
+    }
+    engines
 }
 
 /// How a lost connection is made again. The server in this process cannot be lost.
@@ -51,7 +59,16 @@ pub(crate) async fn load(
     arguments: EngineArgs,
     extra: &'static [&'static str],
 ) -> Result<Engines, Exit> {
-    tokio::task::spawn_blocking(move || engines::load(&arguments, extra))
+    load_before(Console::default(), arguments, extra).await
+}
+
+/// The same, under somebody's eyes.
+async fn load_before(
+    mut attendant: impl Attendant + Send + 'static,
+    arguments: EngineArgs,
+    extra: &'static [&'static str],
+) -> Result<Engines, Exit> {
+    tokio::task::spawn_blocking(move || engines::load(&arguments, extra, &mut attendant))
         .await
         .map_err(|error| {
             Exit::new(

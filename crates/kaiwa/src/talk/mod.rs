@@ -12,8 +12,8 @@ mod typed;
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use kaiwa_client::{
-    Conversation, ConversationConfig, EndReason, Event, FileCard, Moment, Trace, Turn,
-    card::CleanCard,
+    Conversation, ConversationConfig, EndReason, Event, FileCard, Handle, Link, Moment, Trace,
+    Turn, card::CleanCard,
 };
 use kaiwa_protocol::codes;
 
@@ -21,15 +21,19 @@ use self::{
     card::Card,
     desk::{AtDesk, Desk},
     plan::{Plan, Typing},
+    screen::{Prepared, Prompter, Screen},
 };
 pub(crate) use self::{
-    connect::{embedded, link, load},
-    plan::taken,
+    card::{device_config, voice},
+    connect::{embedded, link, load, local},
+    plan::{Target, taken, target},
     render::{Format, Renderer},
+    screen::tells_releases,
 };
 use crate::{
     cli::TalkArgs,
     exit::{Code, Exit},
+    fetch::Console,
     lines::{Lines, Loss},
     output,
     record::Recording,
@@ -57,53 +61,105 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     config.trace = arguments.trace.as_deref().map(trace).transpose()?;
     let recording = arguments.record.as_deref();
     let mut recording = recording.map(Recording::prepare).transpose()?;
-    let link = connect::open(&plan.target, &arguments, recording.as_mut()).await?;
-    if let Some(recording) = &mut recording {
-        recording.begin(plan.pace())?;
-        config.trace = Some(recording.trace(config.trace.take())?);
-    }
-    let setting = plan.screen.take();
-    let pushes = setting.as_ref().is_some_and(|setting| setting.push_to_talk);
-    let desk = Arc::new(Desk::new(pushes));
-    let card = AtDesk {
-        card: card(&mut plan, recording.as_ref(), &desk)?,
-        desk: Arc::clone(&desk),
-    };
-    let mut record = |moment: &Moment| {
-        if let Some(recording) = &mut recording {
-            recording.moment(moment);
+    let outcome = match plan.screen.take() {
+        Some(setting) => {
+            let desk = Arc::new(Desk::new(setting.push_to_talk));
+            let (mut screen, prompter) = Screen::open(setting, &desk)?;
+            let kept = recording.as_mut();
+            let shown = on_screen(&mut screen, prompter, &mut plan, &arguments, config, kept).await;
+            // The terminal is given back before anything else is said on it.
+            screen.close()?;
+            shown?
         }
-    };
-    let (conversation, handle) = Conversation::start(link, card, config);
-    let outcome = match setting {
-        Some(setting) => screen::run(conversation, &handle, &desk, setting, record).await?,
-        None => {
-            let format = match arguments.json {
-                true => Format::Json,
-                false => Format::Plain,
-            };
-            let mut renderer = Renderer::new(format, plan.transcript_to_stderr);
-            if let Some(notice) = &plan.notice {
-                output::note(notice);
-            }
-            let stopping = handle.clone();
-            match plan.typing {
-                Typing::Given(turns) => typed::give(&handle, turns)?,
-                Typing::Lines { interrupt } => typed::read_lines(handle, interrupt),
-            }
-            let show = |moment: &Moment| {
-                record(moment);
-                renderer.show(moment)
-            };
-            let outcome = follow(conversation, || stopping.stop(), show).await?;
-            renderer.finish()?;
-            outcome
-        }
+        None => in_lines(&mut plan, &arguments, config, recording.as_mut()).await?,
     };
     if let Some(recording) = recording {
         recording.complete().await;
     }
     outcome.into_result(Some(&arguments.key_env))
+}
+/// The conversation on a screen, which shows the preparations, too.
+async fn on_screen(
+    screen: &mut Screen,
+    prompter: Prompter,
+    plan: &mut Plan,
+    arguments: &TalkArgs,
+    config: ConversationConfig,
+    mut recording: Option<&mut Recording>,
+) -> Result<Outcome, Exit> {
+    let link = connect::open(&plan.target, arguments, recording.as_deref_mut(), prompter);
+    let link = match screen.prepare(link).await? {
+        Prepared::Done(link) => link,
+        Prepared::Stopped { interrupted } => {
+            return Ok(Outcome {
+                reason: Some(EndReason::Stopped),
+                interrupted,
+                failed: None,
+            });
+        }
+    };
+    let desk = Arc::clone(screen.desk());
+    let (conversation, handle) = start(link, plan, config, recording.as_deref_mut(), &desk)?;
+    let record = |moment: &Moment| {
+        if let Some(recording) = &mut recording {
+            recording.moment(moment);
+        }
+    };
+    screen.follow(conversation, &handle, record).await
+}
+
+/// The conversation in lines.
+async fn in_lines(
+    plan: &mut Plan,
+    arguments: &TalkArgs,
+    config: ConversationConfig,
+    mut recording: Option<&mut Recording>,
+) -> Result<Outcome, Exit> {
+    let console = Console::default();
+    let link = connect::open(&plan.target, arguments, recording.as_deref_mut(), console).await?;
+    let desk = Arc::new(Desk::new(false));
+    let (conversation, handle) = start(link, plan, config, recording.as_deref_mut(), &desk)?;
+    let format = match arguments.json {
+        true => Format::Json,
+        false => Format::Plain,
+    };
+    let mut renderer = Renderer::new(format, plan.transcript_to_stderr);
+    if let Some(notice) = &plan.notice {
+        output::note(notice);
+    }
+    let stopping = handle.clone();
+    match std::mem::replace(&mut plan.typing, Typing::Given(Vec::new())) {
+        Typing::Given(turns) => typed::give(&handle, turns)?,
+        Typing::Lines { interrupt } => typed::read_lines(handle, interrupt),
+    }
+    let show = |moment: &Moment| {
+        if let Some(recording) = &mut recording {
+            recording.moment(moment);
+        }
+        renderer.show(moment)
+    };
+    let outcome = follow(conversation, || stopping.stop(), show).await?;
+    renderer.finish()?;
+    Ok(outcome)
+}
+
+/// Begins the conversation.
+fn start(
+    link: Link,
+    plan: &mut Plan,
+    mut config: ConversationConfig,
+    mut recording: Option<&mut Recording>,
+    desk: &Arc<Desk>,
+) -> Result<(Conversation, Handle), Exit> {
+    if let Some(recording) = &mut recording {
+        recording.begin(plan.pace())?;
+        config.trace = Some(recording.trace(config.trace.take())?);
+    }
+    let card = AtDesk {
+        card: card(plan, recording.as_deref(), desk)?,
+        desk: Arc::clone(desk),
+    };
+    Ok(Conversation::start(link, card, config))
 }
 
 /// How a conversation went, for the exit code.
@@ -166,7 +222,7 @@ impl Outcome {
 }
 
 /// Whether an error of this code is about the key: servers may look at it after the upgrade.
-fn is_of_the_key(code: &str) -> bool {
+pub(crate) fn is_of_the_key(code: &str) -> bool {
     matches!(
         code,
         codes::INVALID_API_KEY | "missing_api_key" | "account_deactivated"

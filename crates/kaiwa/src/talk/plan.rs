@@ -50,7 +50,7 @@ pub(super) struct Plan {
 
 /// Who is talked to.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(crate) enum Target {
     Embedded,
     Remote(Endpoint),
 }
@@ -259,7 +259,8 @@ fn push_to_talk(asked: bool, has_microphone: bool, on_screen: bool) -> Result<bo
     }
 }
 
-fn target(arguments: &TalkArgs) -> Result<Target, Exit> {
+/// Who the flags and the environment name.
+pub(crate) fn target(arguments: &TalkArgs) -> Result<Target, Exit> {
     let key = match env::var(&arguments.key_env) {
         Ok(key) => Some(key.trim().to_owned()).filter(|key| !key.is_empty()),
         Err(env::VarError::NotPresent) => None,

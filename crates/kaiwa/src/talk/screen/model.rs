@@ -5,7 +5,9 @@ use kaiwa_client::{Event, Moment, Side, costs::Spent};
 
 use crate::talk::render::connected_again;
 
-use super::{keys::Key, layout::Regions, line::Line, transcript::Transcript, wrap::Row};
+use super::{
+    keys::Key, layout::Regions, line::Line, preparing::Preparing, transcript::Transcript, wrap::Row,
+};
 
 /// The softest sound that a meter shows, in dBFS.
 const SOFTEST_DBFS: f32 = -60.0;
@@ -39,6 +41,8 @@ pub(super) enum Talk {
 /// What a key asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
+    /// Let models be fetched, or not.
+    Answer(bool),
     /// End the spoken turn.
     Commit,
     /// End the program now.
@@ -62,6 +66,8 @@ pub(super) enum Phase {
     Ending,
     Hearing,
     Listening,
+    /// There is no conversation yet.
+    Preparing(Preparing),
     /// Nobody is listened to: there is no open microphone.
     Ready,
     /// The connection is lost, and another one being made; what is said meanwhile is kept.
@@ -94,6 +100,8 @@ pub(super) struct Model {
     pub(super) spent: Option<Spent>,
     /// What a key could not do, until the next one.
     pub(super) hint: Option<String>,
+    /// What is done before there is a conversation; `None` from then on.
+    preparing: Option<Preparing>,
     /// Whether there is a microphone, plugged in or not.
     has_microphone: bool,
     /// Whether the microphone is open, as far as there is one.
@@ -132,6 +140,7 @@ impl Model {
             tokens: None,
             spent: None,
             hint: None,
+            preparing: None,
             size: (80, 24),
             top: None,
             connected: false,
@@ -145,6 +154,16 @@ impl Model {
             items: Vec::new(),
             now_ms: 0,
         }
+    }
+
+    /// The preparations go on, or have come to their end.
+    pub(super) fn prepare(&mut self, preparing: Option<Preparing>) {
+        self.preparing = preparing;
+    }
+
+    /// How far the preparations are.
+    pub(super) fn preparing(&self) -> Option<&Preparing> {
+        self.preparing.as_ref()
     }
 
     /// Something happened in the conversation.
@@ -286,7 +305,17 @@ impl Model {
     /// A key was pressed: what is to be done outside of the screen.
     pub(super) fn key(&mut self, key: Key) -> Vec<Action> {
         self.hint = None;
+        if self.preparing == Some(Preparing::Asking)
+            && let Some(yes) = answer(&key)
+        {
+            self.preparing = Some(Preparing::default());
+            return vec![Action::Answer(yes)];
+        }
         match key {
+            Key::Enter | Key::Talk if self.preparing.is_some() && !self.ending => {
+                self.hint("not connected yet: what you type stays in the line");
+            }
+            Key::Interrupt if self.preparing.is_some() => {}
             Key::Backspace => self.line.backspace(),
             Key::Char(character) => {
                 self.write(character.encode_utf8(&mut [0; 4]));
@@ -359,6 +388,8 @@ impl Model {
     pub(super) fn phase(&self) -> Phase {
         if self.ending {
             Phase::Ending
+        } else if let Some(preparing) = &self.preparing {
+            Phase::Preparing(preparing.clone())
         } else if !self.connected {
             Phase::Connecting
         } else if self.away {
@@ -438,6 +469,15 @@ impl Model {
     fn page(&self) -> isize {
         let area = Regions::of(self.size.0, self.size.1).transcript;
         isize::from(i16::try_from(area.height).unwrap_or(i16::MAX) - 1).max(1)
+    }
+}
+
+/// What a key says to the question whether models may be fetched.
+fn answer(key: &Key) -> Option<bool> {
+    match key {
+        Key::Char('y' | 'Y') | Key::Enter => Some(true),
+        Key::Char('n' | 'N') | Key::Interrupt => Some(false),
+        _ => None,
     }
 }
 

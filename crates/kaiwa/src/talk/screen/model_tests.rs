@@ -400,3 +400,43 @@ fn meters_rise_at_once_and_fall_slowly() {
     model.tick(9000, (0.0, 0.0));
     assert!(!model.tick(9050, (0.0, 0.0)));
 }
+
+#[test]
+fn before_there_is_a_conversation_keys_do_what_they_can() {
+    let mut model = spoken();
+    model.prepare(Some(Preparing::Loading));
+    assert_eq!(model.phase(), Phase::Preparing(Preparing::Loading));
+    type_in(&mut model, "Good morning");
+    // It is kept until there is somebody to say it to.
+    assert!(model.key(Key::Enter).is_empty());
+    assert_eq!(model.line.text(), "Good morning");
+    assert!(model.hint.is_some());
+    assert!(model.key(Key::Interrupt).is_empty());
+    assert_eq!(model.key(Key::Mute), [Action::Microphone(false)]);
+    model.prepare(None);
+    assert_eq!(model.phase(), Phase::Connecting);
+    assert_eq!(
+        model.key(Key::Enter),
+        [Action::Say("Good morning".to_owned())]
+    );
+}
+
+#[test]
+fn a_question_is_answered_once() {
+    for (key, answer) in [
+        (Key::Char('y'), true),
+        (Key::Enter, true),
+        (Key::Char('N'), false),
+        (Key::Interrupt, false),
+    ] {
+        let mut model = spoken();
+        model.prepare(Some(Preparing::Asking));
+        assert!(model.key(Key::PageUp).is_empty());
+        assert_eq!(model.key(key.clone()), [Action::Answer(answer)]);
+        assert!(!model.key(key).contains(&Action::Answer(answer)));
+    }
+    let mut model = spoken();
+    model.prepare(Some(Preparing::Asking));
+    assert_eq!(model.key(Key::Stop), [Action::Stop { interrupted: true }]);
+    assert_eq!(model.key(Key::Stop), [Action::Exit]);
+}

@@ -39,7 +39,7 @@ pub(super) struct Taken {
 }
 
 /// Whether the terminal tells when a key is let go of. It is asked, and answers at once.
-pub(super) fn tells_releases() -> bool {
+pub(crate) fn tells_releases() -> bool {
     terminal::supports_keyboard_enhancement().unwrap_or(false)
 }
 

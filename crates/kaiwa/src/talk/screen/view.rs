@@ -9,6 +9,7 @@ use ratatui::{
 use super::{
     layout::Regions,
     model::{Meter, Model, Phase, Talk},
+    preparing::Preparing,
     wrap::{Kind, fitting, width},
 };
 
@@ -104,7 +105,13 @@ pub(super) fn draw(
 }
 
 fn title(model: &Model, phase: &Phase, area: Rect, buffer: &mut Buffer) {
-    let said = format!("kaiwa: {}", words(phase, model.facts.talk));
+    let mut said = format!("kaiwa: {}", words(phase, model.facts.talk));
+    if let Phase::Preparing(Preparing::Fetching { done, total, .. }) = phase {
+        let amount = amount(*done, *total);
+        if width(&said) + width(&amount) < usize::from(area.width) {
+            said = format!("{said} {amount}");
+        }
+    }
     put(buffer, area, &said, Style::new().bold());
     let Some(name) = &model.name else {
         return;
@@ -128,6 +135,14 @@ fn words(phase: &Phase, talk: Talk) -> String {
         Phase::Ending => "ending".to_owned(),
         Phase::Hearing => "hearing you".to_owned(),
         Phase::Listening => "listening".to_owned(),
+        Phase::Preparing(preparing) => match preparing {
+            Preparing::Asking => "may it fetch models? y/n".to_owned(),
+            Preparing::Checking(model) => format!("checking {model}"),
+            Preparing::Connecting => "connecting".to_owned(),
+            Preparing::Fetching { model, .. } => format!("fetching {model}"),
+            Preparing::Loading => "loading models".to_owned(),
+            Preparing::Waiting(model) => format!("waiting for {model}"),
+        },
         Phase::Ready if talk == Talk::Freely => "ready; type".to_owned(),
         Phase::Ready => "ready; talk or type".to_owned(),
         Phase::Reconnecting => "reconnecting".to_owned(),
@@ -220,6 +235,9 @@ fn line(model: &Model, area: Rect, buffer: &mut Buffer) -> Option<Position> {
 
 /// The last turn in numbers, and what everything took.
 fn numbers(model: &Model, area: Rect) -> String {
+    if let Some(Preparing::Fetching { done, total, .. }) = model.preparing() {
+        return progress(*done, *total);
+    }
     let wordy = usize::from(area.width) >= WORDY;
     let mut parts = Vec::new();
     if let Some(ms) = model.latency_ms {
@@ -245,10 +263,30 @@ fn numbers(model: &Model, area: Rect) -> String {
     fit(&parts, area)
 }
 
+/// How much of a model is here: 41 of 75 MB.
+fn amount(done: u64, total: u64) -> String {
+    let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+    format!("{} of {} MB", megabytes(done), megabytes(total))
+}
+
+/// The same with a bar.
+fn progress(done: u64, total: u64) -> String {
+    const CELLS: u64 = 24;
+    let filled = (done.min(total) * CELLS)
+        .checked_div(total)
+        .unwrap_or(CELLS);
+    let bar = "|".repeat(filled as usize);
+    format!("[{bar:<24}] {}", amount(done, total))
+}
+
 /// The keys, the most useful first: as many as there is room for. Or why one did nothing.
 fn keys(model: &Model, area: Rect) -> String {
     if let Some(hint) = &model.hint {
         return hint.clone();
+    }
+    if model.preparing() == Some(&Preparing::Asking) {
+        let keys = ["y fetch", "n end", "PgUp scroll"].map(str::to_owned);
+        return fit(&keys, area);
     }
     let talk = match (model.facts.talk, model.open) {
         (Talk::Freely, _) if model.facts.microphone.is_none() => None,

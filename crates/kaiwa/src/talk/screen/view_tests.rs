@@ -188,6 +188,58 @@ fn the_documentation_shows_the_screen_as_it_is() {
     }
 }
 
+fn fetching(done: u64) -> Preparing {
+    Preparing::Fetching {
+        model: "whisper-tiny.en".to_owned(),
+        done,
+        total: 75_000_000,
+    }
+}
+
+#[test]
+fn a_download_is_shown_in_every_size() {
+    let mut model = Model::new(facts());
+    model.prepare(Some(fetching(41_000_000)));
+    for (size, title) in [
+        ((80, 24), "kaiwa: fetching whisper-tiny.en 41 of 75 MB\n"),
+        ((40, 15), "kaiwa: fetching whisper-tiny.en\n"),
+        ((200, 50), "kaiwa: fetching whisper-tiny.en 41 of 75 MB\n"),
+        ((80, 10), "kaiwa: fetching whisper-tiny.en 41 of 75 MB\n"),
+    ] {
+        let shown = text(&mut model, size);
+        assert!(shown.starts_with(title), "{shown}");
+        if size.1 > 10 {
+            let bar = "\n[|||||||||||||           ] 41 of 75 MB\n";
+            assert!(shown.contains(bar), "{shown}");
+        }
+    }
+    for done in [0, 75_000_000, 80_000_000] {
+        model.prepare(Some(fetching(done)));
+        text(&mut model, (80, 24));
+    }
+    let nothing = Preparing::Fetching {
+        model: "empty".to_owned(),
+        done: 0,
+        total: 0,
+    };
+    model.prepare(Some(nothing));
+    assert!(text(&mut model, (80, 24)).contains("0 of 0 MB"));
+}
+
+#[test]
+fn a_question_shows_the_keys_that_answer_it() {
+    let mut model = Model::new(facts());
+    model.prepare(Some(Preparing::Asking));
+    for size in SIZES {
+        let shown = text(&mut model, size);
+        assert!(
+            shown.starts_with("kaiwa: may it fetch models? y/n\n"),
+            "{shown}"
+        );
+        assert!(shown.contains("\ny fetch   n end"), "{shown}");
+    }
+}
+
 #[test]
 fn every_state_differs_in_words() {
     let mut seen = std::collections::BTreeSet::new();
@@ -196,6 +248,11 @@ fn every_state_differs_in_words() {
         Phase::Ending,
         Phase::Hearing,
         Phase::Listening,
+        Phase::Preparing(Preparing::Asking),
+        Phase::Preparing(Preparing::Checking("model".to_owned())),
+        Phase::Preparing(Preparing::Loading),
+        Phase::Preparing(Preparing::Waiting("model".to_owned())),
+        Phase::Preparing(fetching(0)),
         Phase::Ready,
         Phase::Reconnecting,
         Phase::Speaking,
