@@ -52,6 +52,18 @@ impl Endpoint {
         named.or_else(|| self.model.clone())
     }
 
+    /// Where a connection goes.
+    ///
+    /// # Errors
+    ///
+    /// When the address is not valid.
+    pub fn address(&self) -> Result<Address, LinkError> {
+        let Target {
+            host, port, tls, ..
+        } = self.target()?;
+        Ok(Address { host, port, tls })
+    }
+
     /// Works out what to connect to and what to ask for.
     pub(crate) fn target(&self) -> Result<Target, LinkError> {
         let invalid = |reason| LinkError::InvalidUrl {
@@ -136,6 +148,18 @@ impl std::fmt::Debug for Endpoint {
             .field("model", &self.model)
             .finish_non_exhaustive()
     }
+}
+
+/// Where an endpoint's connection goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Address {
+    /// The host, without the brackets of IPv6.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whether it is encrypted.
+    pub tls: bool,
 }
 
 /// An endpoint, worked out.

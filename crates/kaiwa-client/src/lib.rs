@@ -57,6 +57,6 @@ pub use conversation::{
 };
 #[cfg(feature = "devices")]
 pub use device::{Choice, DeviceCard, DeviceConfig, DeviceError};
-pub use endpoint::Endpoint;
+pub use endpoint::{Address, Endpoint};
 pub use link::{Closed, Direction, Incoming, Link, LinkError, LinkErrorKind, Tap};
 pub use profile::{Profile, UnknownProfile};

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use kaiwa_client::{Choice, Profile, costs::Usd};
 use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
+use serde::Serialize;
 
 /// Converse with AI by voice, from a terminal or as a server.
 #[derive(Debug, Parser)]
@@ -32,7 +33,7 @@ the persona, the persona before the file (\"kaiwa config show\").
 
 Exit codes:
   0    the conversation or command ended as it should
-  1    a failure none of the others names
+  1    a failure none of the others names; for doctor, something is a problem
   2    the command line cannot be understood
   3    the endpoint cannot be reached, or the connection was lost
   4    the endpoint refuses the key
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// List microphones and speakers.
     Devices(DevicesArgs),
+    /// Look at everything that a conversation needs, and say what to do about what is missing.
+    Doctor(DoctorArgs),
     /// Show a recording of "kaiwa talk --record": one page with sound, turns, jobs and times.
     Inspect(InspectArgs),
     /// List, fetch and check the model files of the embedded engines.
@@ -352,6 +355,51 @@ pub(crate) struct DevicesArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Look at these alone.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "CHECKS")]
+    pub(crate) only: Vec<Check>,
+
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Options of "kaiwa talk", whose conversation is looked at: kaiwa doctor -- --mic headset
+    #[arg(last = true, value_name = "OPTIONS")]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// What "kaiwa doctor" looks at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Check {
+    /// What the terminal can do.
+    Terminal,
+    /// Where kaiwa reads and writes.
+    Permissions,
+    /// The server that is talked to.
+    Endpoint,
+    /// Microphone and speaker: a second is recorded, and chirps are played.
+    Devices,
+    /// The model files.
+    Models,
+    /// Whether the engines load and answer.
+    Engines,
+}
+
+impl Check {
+    /// All of them, in the order in which they are made.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Terminal,
+        Self::Permissions,
+        Self::Endpoint,
+        Self::Devices,
+        Self::Models,
+        Self::Engines,
+    ];
 }
 
 #[derive(Args, Debug)]

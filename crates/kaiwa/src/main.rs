@@ -8,6 +8,7 @@ mod breakdown;
 mod cli;
 mod demo;
 mod devices;
+mod doctor;
 mod engines;
 mod exit;
 mod fetch;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Talk(arguments) => block_on(talk::run(*arguments)),
         Command::Serve(arguments) => block_on(serve::run(arguments)),
         Command::Devices(arguments) => devices::run(&arguments),
+        Command::Doctor(arguments) => block_on(doctor::run(arguments, cli.config.as_deref())),
         Command::Demo(arguments) => block_on(demo::run(arguments)),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Models { command } => models::run(command),

@@ -13,6 +13,7 @@ mod gate;
 mod options;
 mod path;
 mod prediction;
+mod probe;
 mod processor;
 mod reference;
 mod spectrum;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use options::{NoiseReduction, VoiceOptions};
 pub use path::EchoPath;
+pub use probe::{Probe, ProbeEcho};
 pub use processor::{Heard, VoiceProcessor};
 pub use statistics::EchoStatistics;
 

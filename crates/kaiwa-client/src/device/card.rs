@@ -9,7 +9,7 @@ use kaiwa_audio::{WIRE_RATE_HZ, samples_to_ms};
 
 use super::backend::{self, Backend};
 use super::clock::Clock;
-use super::line::Line;
+use super::line::{DeviceClocks, Line};
 use super::{Choice, DeviceError, DeviceNotice};
 use crate::card::{CardError, Frame, Lost, MicState, Pace, Recording, SoundCard, TICK};
 
@@ -113,6 +113,12 @@ impl DeviceCard {
     #[must_use]
     pub fn input_waiting(&self) -> u64 {
         self.line.heard()
+    }
+
+    /// How far the devices' clocks have come. That of the speaker begins with the first tick.
+    #[must_use]
+    pub fn clocks(&self) -> DeviceClocks {
+        self.line.clocks()
     }
 }
 

@@ -22,6 +22,7 @@ const NOTICES: usize = 32;
 #[derive(Debug)]
 pub(super) struct Line {
     mic: Mutex<MicRing>,
+    clocks: Mutex<DeviceClocks>,
     /// What the speaker has asked for, in samples.
     asked: AtomicU64,
     /// What it was given of that, in samples.
@@ -34,6 +35,34 @@ pub(super) struct Line {
     notices: Mutex<VecDeque<DeviceNotice>>,
     /// Says that the speaker has asked, or is there no longer.
     news: Notify,
+}
+
+/// How far the devices' own clocks have come: two such readings some seconds apart tell how they
+/// drift against each other and against the system's clock.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceClocks {
+    /// What the microphone has heard.
+    pub microphone: Reading,
+    /// What the speaker has asked for.
+    pub speaker: Reading,
+}
+
+/// A device's clock when it was last heard of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Reading {
+    /// When that was; `None` before the first time.
+    pub at: Option<Instant>,
+    /// Samples at 24 kHz since the first time.
+    pub samples: u64,
+}
+
+impl Reading {
+    fn advance(&mut self, samples: u64) {
+        self.at = Some(Instant::now());
+        self.samples += samples;
+    }
 }
 
 /// A measurement of the speaker's latency.
@@ -50,6 +79,7 @@ impl Line {
     pub(super) fn new() -> Self {
         Self {
             mic: Mutex::new(MicRing::new()),
+            clocks: Mutex::default(),
             asked: AtomicU64::new(0),
             given: AtomicU64::new(0),
             speaker: AtomicBool::new(false),
@@ -68,6 +98,9 @@ impl Line {
 
     /// The microphone heard 24 kHz mono s16le.
     pub(super) fn hear(&self, bytes: &[u8]) {
+        lock(&self.clocks)
+            .microphone
+            .advance(bytes.len() as u64 / 2);
         let samples = bytes
             .chunks_exact(2)
             .map(|pair| pcm::from_i16(i16::from_le_bytes([pair[0], pair[1]])));
@@ -80,6 +113,7 @@ impl Line {
         if !self.begun.load(Ordering::Acquire) {
             return false;
         }
+        lock(&self.clocks).speaker.advance(samples);
         self.asked.fetch_add(samples, Ordering::AcqRel);
         self.news.notify_one();
         true
@@ -123,6 +157,10 @@ impl Line {
     /// The ticks begin.
     pub(super) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
+    }
+
+    pub(super) fn clocks(&self) -> DeviceClocks {
+        *lock(&self.clocks)
     }
 
     pub(super) fn asked(&self) -> u64 {

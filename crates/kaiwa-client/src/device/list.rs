@@ -23,6 +23,11 @@ pub struct Device {
     /// Whether this microphone hears what a speaker plays instead of the room.
     #[serde(rename = "monitor")]
     pub is_monitor: bool,
+    /// Whether the system silences it.
+    #[serde(rename = "muted")]
+    pub is_muted: bool,
+    /// The rate it runs at, in Hz. Sound systems convert from and to 24 kHz.
+    pub rate_hz: u32,
 }
 
 /// The devices of this machine.
@@ -138,6 +143,8 @@ mod tests {
             description: description.to_owned(),
             is_default: false,
             is_monitor: name.ends_with(".monitor"),
+            is_muted: false,
+            rate_hz: 48_000,
         }
     }
 

@@ -24,6 +24,7 @@ mod ring;
 
 pub use self::card::{DeviceCard, DeviceConfig};
 pub use self::error::DeviceError;
+pub use self::line::{DeviceClocks, Reading};
 pub use self::list::{Choice, Device, Devices};
 pub use crate::card::{DeviceChange, DeviceNotice, Side};
 

@@ -24,7 +24,7 @@ use clap::{
 };
 
 use self::file::{Entry, Table};
-pub(crate) use self::show::{path, show};
+pub(crate) use self::show::{path, show, talk};
 use crate::{
     cli::{Cli, Command, EngineArgs},
     exit::{Code, Exit},
@@ -62,6 +62,11 @@ impl From<Exit> for Refusal {
     fn from(exit: Exit) -> Self {
         Self::Settings(exit)
     }
+}
+
+/// The configuration file that is read, whether or not it exists; `None` without a place for one.
+pub(crate) fn file(named: Option<&Path>) -> Option<PathBuf> {
+    Place::of(named).file
 }
 
 /// The command line's grammar, with a variable of the environment for every option that can be

@@ -7,15 +7,16 @@ use std::{
 
 use clap::{Arg, ArgAction, parser::ValueSource};
 
-use super::{Place, Reading, Refusal, Table, grammar, is_configured, read, variable};
+use super::{Reading, Refusal, Table, grammar, is_configured, read, variable};
 use crate::{
+    cli::{Command, TalkArgs},
     exit::{Code, Exit},
     output,
 };
 
 /// Prints the file that is read, whether or not it exists.
 pub(crate) fn path(named: Option<&Path>) -> Result<(), Exit> {
-    match Place::of(named).file {
+    match super::file(named) {
         Some(path) => output::line(path.display()),
         None => Err(
             Exit::new(Code::Failure, "there is no place for a configuration file")
@@ -39,19 +40,32 @@ pub(crate) fn show(named: Option<&Path>, words: &[OsString]) -> Result<(), Exit>
     Ok(())
 }
 
+/// What `kaiwa talk` with these options would go by.
+pub(crate) fn talk(named: Option<&Path>, options: &[OsString]) -> Result<TalkArgs, Exit> {
+    let words = [&[OsString::from(Table::Talk.name())], options].concat();
+    match reading(named, &words)?.cli.command {
+        Command::Talk(arguments) => Ok(*arguments),
+        _ => unreachable!("the first word is talk"),
+    }
+}
+
 fn one(named: Option<&Path>, words: &[OsString]) -> Result<(), Exit> {
-    let mut line = vec![OsString::from("kaiwa")];
-    line.extend(named.map(|path| OsString::from(format!("--config={}", path.display()))));
-    line.extend_from_slice(words);
-    let reading = match read(&line) {
-        Ok(reading) => reading,
-        Err(Refusal::Words(error)) => error.exit(),
-        Err(Refusal::Settings(exit)) => return Err(exit),
-    };
-    for line in lines(&reading)? {
+    for line in lines(&reading(named, words)?)? {
         output::line(line)?;
     }
     Ok(())
+}
+
+/// Understands the words after `kaiwa`.
+fn reading(named: Option<&Path>, words: &[OsString]) -> Result<Reading, Exit> {
+    let mut line = vec![OsString::from("kaiwa")];
+    line.extend(named.map(|path| OsString::from(format!("--config={}", path.display()))));
+    line.extend_from_slice(words);
+    match read(&line) {
+        Ok(reading) => Ok(reading),
+        Err(Refusal::Words(error)) => error.exit(),
+        Err(Refusal::Settings(exit)) => Err(exit),
+    }
 }
 
 fn lines(reading: &Reading) -> Result<Vec<String>, Exit> {

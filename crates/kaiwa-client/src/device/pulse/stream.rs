@@ -62,10 +62,14 @@ pub(super) fn devices(connection: &mut Connection) -> Result<Devices, Trouble> {
                 description: description.as_ref().map_or_else(|| text(&name), text),
                 name: text(&name),
                 is_monitor: false,
+                is_muted: false,
+                rate_hz: 0,
             }
         };
-    let speakers = sinks.into_iter().map(|sink| {
-        device(
+    let speakers = sinks.into_iter().map(|sink| Device {
+        is_muted: sink.muted,
+        rate_hz: sink.sample_spec.sample_rate,
+        ..device(
             sink.index,
             sink.name,
             sink.description,
@@ -74,6 +78,8 @@ pub(super) fn devices(connection: &mut Connection) -> Result<Devices, Trouble> {
     });
     let microphones = sources.into_iter().map(|source| Device {
         is_monitor: source.monitor_of_sink_index.is_some(),
+        is_muted: source.muted,
+        rate_hz: source.sample_spec.sample_rate,
         ..device(
             source.index,
             source.name,

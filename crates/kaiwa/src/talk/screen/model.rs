@@ -238,13 +238,11 @@ impl Model {
                 }
                 self.transcript.note(message);
             }
-            Event::Reconnecting { attempt, message } => {
-                // Later attempts change nothing.
-                if *attempt == 1 {
-                    self.away = true;
-                    self.hearing &= self.facts.talk != Talk::Freely;
-                    self.transcript.note(message);
-                }
+            // Later attempts change nothing.
+            Event::Reconnecting { attempt, message } if *attempt == 1 => {
+                self.away = true;
+                self.hearing &= self.facts.talk != Talk::Freely;
+                self.transcript.note(message);
             }
             Event::Reconnected { away_ms, lost_ms } => {
                 self.away = false;
