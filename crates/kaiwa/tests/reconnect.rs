@@ -295,7 +295,7 @@ fn a_key_that_is_refused_meanwhile_ends_it_with_a_sentence() {
         "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     ));
     proxy.break_with(drops);
-    talk.wait_for("reconnecting");
+    talk.wait_for("ended");
     let ended = talk.end().with_code(4);
     assert!(ended.stderr.contains("key"), "{}", ended.stderr);
 }
