@@ -244,8 +244,6 @@ pub(crate) fn synthesizer(
     Err(built_without("text to speech", "tts"))
 }
 
-/// Refuses a model of another kind before anything is loaded.
-#[cfg(any(feature = "llama", feature = "whisper"))]
 /// Words by [`USER_VOICE`], at the rate of the wire.
 pub(crate) fn user_says(voice: &dyn Synthesizer, text: &str) -> Result<Vec<f32>, Exit> {
     let spec = VoiceSpec {
@@ -264,6 +262,8 @@ pub(crate) fn user_says(voice: &dyn Synthesizer, text: &str) -> Result<Vec<f32>,
     Ok(samples)
 }
 
+/// Refuses a model of another kind before anything is loaded.
+#[cfg(any(feature = "llama", feature = "whisper"))]
 fn has_role(store: &Store, name: &str, role: ModelRole, flag: &str) -> Result<(), Exit> {
     let model = store.manifest().model(name)?;
     if model.role == role {
