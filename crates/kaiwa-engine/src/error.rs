@@ -10,8 +10,14 @@ pub enum EngineErrorKind {
     Model,
     /// The engine failed while it worked; the same call may succeed later.
     Failed,
+    /// The prompt does not fit the language model's window, by an amount that is not known.
+    PromptTooLong,
     /// The engine took longer than it may.
     Timeout,
+    /// A remote engine refuses the key.
+    Unauthorized,
+    /// A remote engine cannot be reached.
+    Unreachable,
     /// The engine cannot do what was asked (no such voice, no such language, no tools).
     Unsupported,
 }

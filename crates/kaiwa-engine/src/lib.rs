@@ -4,7 +4,8 @@
 //! Engines are plain blocking code. Whoever runs them gives them a worker thread,
 //! a [`Cancel`] flag and a sink; results are pushed into the sink as they appear,
 //! and the sink stops the engine by returning [`Flow::Break`]. Nothing here knows
-//! the Realtime protocol, a socket of a client, or an async runtime.
+//! the Realtime protocol or a socket of a client, and no async runtime shows
+//! (the [`remote`] engines keep one to themselves).
 //!
 //! All engines of a process share one [`ComputeBudget`], so that two thread pools
 //! never each believe they own the machine.
@@ -25,6 +26,8 @@ mod testing;
 
 #[cfg(feature = "llama")]
 pub mod llama;
+#[cfg(feature = "remote")]
+pub mod remote;
 #[cfg(feature = "tts")]
 pub mod tts;
 #[cfg(feature = "whisper")]

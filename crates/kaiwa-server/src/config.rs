@@ -3,7 +3,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use kaiwa_session::SessionOptions;
 use kaiwa_tools::Allowed;
 
-use crate::{auth::Keys, events::EventObserver, scribe::JournalObserver, timings::TurnTimings};
+use crate::{
+    auth::Keys, engines::Profile, events::EventObserver, scribe::JournalObserver,
+    timings::TurnTimings,
+};
 
 /// Hears how long each turn took.
 pub type TurnObserver = Arc<dyn Fn(&TurnTimings) + Send + Sync>;
@@ -33,6 +36,9 @@ pub struct ServerConfig {
     /// `GET /v1/models` lists them after `model`. Any name is accepted everywhere. Default:
     /// none.
     pub models: Vec<String>,
+    /// Engines that sessions and requests get by the name of their model; `GET /v1/models` lists
+    /// them after `model`. Any other name gets the engines of the server. Default: none.
+    pub profiles: Vec<Profile>,
     /// How sessions begin: instructions, voice, length and so on. `model`, `seed` and
     /// `created_unix_seconds` are set for each session.
     pub session: SessionOptions,
@@ -72,6 +78,7 @@ impl Default for ServerConfig {
             workers: None,
             model: "kaiwa".to_owned(),
             models: Vec::new(),
+            profiles: Vec::new(),
             session: SessionOptions::default(),
             mcp: Allowed::default(),
             max_message_bytes: 21 << 20,
@@ -96,6 +103,7 @@ impl fmt::Debug for ServerConfig {
             .field("workers", &self.workers)
             .field("model", &self.model)
             .field("models", &self.models)
+            .field("profiles", &self.profiles)
             .field("session", &self.session)
             .field("mcp", &self.mcp)
             .field("max_message_bytes", &self.max_message_bytes)

@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite;
 use tracing::Instrument;
 
 use crate::{
+    engines::Engines,
     events::{Direction, FrameObserver, SessionLabel},
     jobs::{JobResult, Jobs, Results},
     metrics::SessionMetrics,
@@ -68,6 +69,7 @@ pub(crate) struct Opened {
     conversation_event: Option<ServerEvent>,
     conversation: u64,
     seed: u64,
+    engines: Engines,
     scribe: Option<Scribe>,
 }
 
@@ -84,10 +86,12 @@ pub(crate) fn open(server: &Shared, opening: Opening) -> Result<Opened, Box<Erro
         // Randomly keyed by the operating system, once a process; the number makes
         // the difference between sessions.
         .unwrap_or_else(|| RandomState::new().hash_one(conversation));
+    let bound = opening.session.as_ref().and_then(model_of);
     let options = SessionOptions {
         seed,
-        ..options(server, opening.model)
+        ..options(server, bound.or(opening.model))
     };
+    let engines = server.engines_for(&options.model).clone();
     let dialect = opening.dialect;
     let label = SessionLabel {
         number: conversation,
@@ -111,16 +115,30 @@ pub(crate) fn open(server: &Shared, opening: Opening) -> Result<Opened, Box<Erro
         conversation_event,
         conversation,
         seed,
+        engines,
         scribe,
     })
 }
 
 /// How sessions begin that name a model, or none.
 pub(crate) fn options(server: &Shared, model: Option<String>) -> SessionOptions {
-    SessionOptions {
+    let mut options = SessionOptions {
         model: model.unwrap_or_else(|| server.config.model.clone()),
         created_unix_seconds: unix_seconds(),
         ..server.config.session.clone()
+    };
+    if let Some(profile) = server.profile(&options.model) {
+        options.voices.clone_from(&profile.voices);
+        options.ahead_ms = profile.ahead_ms;
+    }
+    options
+}
+
+/// The model that is bound to a session.
+pub(crate) fn model_of(session: &WireSession) -> Option<String> {
+    match session {
+        WireSession::Realtime(session) => session.model.as_deref().map(str::to_owned),
+        _ => None,
     }
 }
 
@@ -208,11 +226,12 @@ impl Driver {
             conversation_event,
             conversation,
             seed,
+            engines,
             scribe,
         } = opened;
         // Half of the seed is enough to draw tokens with.
         let (jobs, results) = Jobs::new(
-            server.engines.clone(),
+            engines,
             Servers::new(config.mcp.clone()),
             &server.pool,
             conversation,

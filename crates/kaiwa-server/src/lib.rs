@@ -47,7 +47,7 @@ mod wire;
 
 pub use auth::Keys;
 pub use config::{ServerConfig, TurnObserver};
-pub use engines::{Engines, VoiceActivityFactory};
+pub use engines::{Engines, Profile, VoiceActivityFactory};
 pub use events::{Direction, EventObserver, FrameObserver, SessionLabel};
 /// What [`TurnTimings::ahead`] counts.
 pub use kaiwa_session::AheadCounts;

@@ -26,7 +26,7 @@ use tokio::{
 use crate::{
     auth::{self, Refusal},
     config::ServerConfig,
-    engines::Engines,
+    engines::{Engines, Profile},
     http,
     jobs::{self, Chats, Pool},
     metrics::Metrics,
@@ -269,6 +269,18 @@ impl Shared {
 
     fn bound(&self, headers: &HeaderMap) -> Option<Arc<Bound>> {
         self.secrets.bound(auth::offered(headers)?, Instant::now())
+    }
+
+    /// The engines that go by the name of this model.
+    pub(crate) fn profile(&self, model: &str) -> Option<&Profile> {
+        let mut profiles = self.config.profiles.iter();
+        profiles.find(|profile| profile.name == model)
+    }
+
+    /// The engines for this model: those of its name, else those of the server.
+    pub(crate) fn engines_for(&self, model: &str) -> &Engines {
+        self.profile(model)
+            .map_or(&self.engines, |profile| &profile.engines)
     }
 
     /// Reserves a place for a session.

@@ -1,6 +1,6 @@
 //! What the language model is told: instructions and context as messages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kaiwa_protocol::{
     ContentPart, Item, ItemStatus, McpApprovalResponse, McpError, Message, Role, Tool,
@@ -14,8 +14,9 @@ use crate::{
 /// Instructions and context as messages. Items without anything to say are left out: a
 /// user who was not understood, an answer of which nothing was heard. So are calls that were
 /// cut off, which nobody can answer, and outputs of calls that are not told before them:
-/// models take neither. Tools of MCP servers look like functions: a call with its output, or,
-/// where the client did not allow it, with that.
+/// models take neither. An output stands behind its call, whatever was said in between. Tools of
+/// MCP servers look like functions: a call with its output, or, where the client did not allow it,
+/// with that.
 pub(crate) fn messages<'a>(
     instructions: &str,
     context: impl Iterator<Item = &'a Entry>,
@@ -66,7 +67,40 @@ pub(crate) fn messages<'a>(
             | Item::Unknown(_) => {}
         }
     }
-    messages
+    answered(messages)
+}
+
+/// What stands behind a call that has no output yet: servers of language models refuse a history
+/// in which there is none.
+const RUNNING: &str = "The tool is still running. Its result comes later.";
+
+/// Puts the outputs of calls behind the message that makes them.
+fn answered(messages: Vec<PromptMessage>) -> Vec<PromptMessage> {
+    let mut outputs: BTreeMap<String, VecDeque<PromptMessage>> = BTreeMap::new();
+    let mut rest = Vec::with_capacity(messages.len());
+    for message in messages {
+        match &message.call_id {
+            Some(call_id) => outputs
+                .entry(call_id.clone())
+                .or_default()
+                .push_back(message),
+            None => rest.push(message),
+        }
+    }
+    let mut ordered = Vec::with_capacity(rest.len());
+    for message in rest {
+        let answers: Vec<_> = message
+            .calls
+            .iter()
+            .map(|call| {
+                let output = outputs.get_mut(&call.call_id).and_then(VecDeque::pop_front);
+                output.unwrap_or_else(|| tool_message(&call.call_id, RUNNING.to_owned()))
+            })
+            .collect();
+        ordered.push(message);
+        ordered.extend(answers);
+    }
+    ordered
 }
 
 /// Adds a call; calls belong to the message they follow.
@@ -132,6 +166,12 @@ pub(crate) fn chars(messages: &[PromptMessage]) -> u64 {
 pub(crate) fn entry_chars(entry: &Entry) -> u64 {
     match &entry.item {
         Item::FunctionCallOutput(output) => MESSAGE_CHARS + text_chars(&output.output),
+        Item::FunctionCall(_) => {
+            let mut alone = messages("", std::iter::once(entry));
+            // What is told of a running one is not told beside its output.
+            alone.retain(|message| message.call_id.is_none());
+            chars(&alone)
+        }
         _ => chars(&messages("", std::iter::once(entry))),
     }
 }
@@ -321,12 +361,14 @@ mod tests {
     }
 
     #[test]
-    fn calls_join_their_message_and_outputs_name_their_call() {
+    fn calls_join_their_message_and_outputs_stand_behind_their_call() {
         let context = [
             Entry::plain(Item::user_text("weather?")),
             answer("Let me see.", 11),
             call("c1"),
             call("c2"),
+            Entry::plain(Item::user_text("are you there?")),
+            answer("One moment.", 11),
             Entry::plain(Item::function_output("c1", "sun")),
             call("c3"),
         ];
@@ -336,7 +378,11 @@ mod tests {
                 r#"User "weather?"   None"#,
                 r#"Assistant "Let me see."  c1,c2 None"#,
                 r#"Tool "sun"   Some("c1")"#,
+                r#"Tool "The tool is still running. Its result comes later."   Some("c2")"#,
+                r#"User "are you there?"   None"#,
+                r#"Assistant "One moment."   None"#,
                 r#"Assistant ""  c3 None"#,
+                r#"Tool "The tool is still running. Its result comes later."   Some("c3")"#,
             ]
         );
     }

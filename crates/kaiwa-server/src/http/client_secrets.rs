@@ -140,7 +140,7 @@ fn issue(
     session: Session,
     seconds: u64,
 ) -> Result<Issued, ApiError> {
-    let options = driver::options(server, None);
+    let options = driver::options(server, driver::model_of(&session));
     let mut effective = kaiwa_session::effective(&options, &session)
         .map_err(|detail| in_words_of(dialect, *detail))?;
     let id = secrets::random_id("sess_");

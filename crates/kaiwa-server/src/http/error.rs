@@ -245,6 +245,7 @@ impl From<EngineEvent> for ApiError {
             }
             "engine_model_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             "engine_timeout" => StatusCode::GATEWAY_TIMEOUT,
+            "engine_unauthorized" | "engine_unreachable" => StatusCode::BAD_GATEWAY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, code, sentence(message))

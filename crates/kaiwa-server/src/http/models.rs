@@ -52,10 +52,9 @@ pub(super) async fn one(
 
 fn names(server: &Shared) -> impl Iterator<Item = &str> {
     let main = &server.config.model;
-    let others = server
-        .config
-        .models
-        .iter()
+    let profiles = server.config.profiles.iter().map(|profile| &profile.name);
+    let others = profiles
+        .chain(&server.config.models)
         .filter(move |name| *name != main);
     std::iter::once(main).chain(others).map(String::as_str)
 }

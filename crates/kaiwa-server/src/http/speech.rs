@@ -54,6 +54,7 @@ enum Container {
 
 /// What a request asks for, once it makes sense.
 struct Order {
+    model: String,
     text: String,
     voice: VoiceSpec,
     container: Container,
@@ -67,6 +68,8 @@ pub(super) async fn create(
     let (mut exchange, body) = Exchange::begin(&server, "speech", MAX_BODY, body).await?;
     let patience = server.config.patience;
     let order = body::json::<SpeechRequest>(&body)?.check()?;
+
+    exchange.jobs.choose(&order.model);
 
     let mut pieces = 0;
     for piece in sentences(&order.text) {
@@ -158,9 +161,7 @@ impl Spoken {
 
 impl SpeechRequest {
     fn check(self) -> Result<Order, ApiError> {
-        if self.model.is_none() {
-            return Err(ApiError::missing("model"));
-        }
+        let model = self.model.ok_or_else(|| ApiError::missing("model"))?;
         let text = self.input.ok_or_else(|| ApiError::missing("input"))?;
         if text.trim().is_empty() {
             return Err(ApiError::invalid_value("input", "The input is empty."));
@@ -204,6 +205,7 @@ impl SpeechRequest {
             }
         };
         Ok(Order {
+            model,
             text,
             voice: VoiceSpec { name: voice, speed },
             container,

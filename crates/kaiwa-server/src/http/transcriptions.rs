@@ -38,6 +38,7 @@ enum Shape {
 
 /// What a form asks for, once it makes sense.
 struct Order {
+    model: String,
     file: File,
     options: SttOptions,
     shape: Shape,
@@ -67,6 +68,7 @@ pub(super) async fn create(
         seconds: samples.len() as f64 / f64::from(ENGINE_RATE_HZ),
         logprobs: order.logprobs,
     };
+    exchange.jobs.choose(&order.model);
     exchange.jobs.transcribe(samples, order.options);
 
     if order.streamed {
@@ -200,9 +202,7 @@ impl Heard {
 
 impl Upload {
     fn check(self) -> Result<Order, ApiError> {
-        if self.model.is_none() {
-            return Err(ApiError::missing("model"));
-        }
+        let model = self.model.ok_or_else(|| ApiError::missing("model"))?;
         let file = self.file.ok_or_else(|| ApiError::missing("file"))?;
         let streamed = match self.stream.as_deref() {
             None | Some("" | "false" | "0") => false,
@@ -254,6 +254,7 @@ impl Upload {
             return Err(not_one_of("chunking_strategy", &other, "'auto'"));
         }
         Ok(Order {
+            model,
             file,
             options: SttOptions {
                 language,

@@ -12,7 +12,7 @@ use super::{
     pool::Lane,
     work::{Job, JobResult},
 };
-use crate::server::Seat;
+use crate::{engines::Engines, server::Seat};
 
 /// A request's hold on the engines and its place among the requests. Dropping it cancels what
 /// is under way; the place is given back when the engine has let go of it.
@@ -20,6 +20,7 @@ use crate::server::Seat;
 /// Jobs run one after the other in the order they were given.
 pub(crate) struct RequestJobs {
     seat: Arc<Seat>,
+    engines: Engines,
     lane: Lane,
     cancel: Cancel,
     given: u64,
@@ -33,6 +34,7 @@ impl RequestJobs {
         let (sender, results) = mpsc::channel(MAX_RESULTS_WAITING);
         Self {
             lane: seat.server().pool.lane(),
+            engines: seat.server().engines.clone(),
             seat: Arc::new(seat),
             cancel: Cancel::new(),
             given: 0,
@@ -42,15 +44,20 @@ impl RequestJobs {
         }
     }
 
+    /// Has the rest done by the engines for this model.
+    pub(crate) fn choose(&mut self, model: &str) {
+        self.engines = self.seat.server().engines_for(model).clone();
+    }
+
     /// Transcribes audio of 16 000 Hz.
     pub(crate) fn transcribe(&mut self, audio: Vec<f32>, options: SttOptions) {
-        let engine = Arc::clone(&self.seat.server().engines.transcriber);
+        let engine = Arc::clone(&self.engines.transcriber);
         self.push(move |job| job.transcribe(&*engine, &audio, &options));
     }
 
     /// Speaks a piece of text.
     pub(crate) fn speak(&mut self, text: String, voice: VoiceSpec) {
-        let engine = Arc::clone(&self.seat.server().engines.synthesizer);
+        let engine = Arc::clone(&self.engines.synthesizer);
         self.push(move |job| job.speak(&*engine, &text, &voice));
     }
 
@@ -58,9 +65,10 @@ impl RequestJobs {
     /// prompt's key is found by it.
     pub(crate) fn generate(&mut self, beginning: u64, mut prompt: Prompt) {
         let seat = Arc::clone(&self.seat);
+        let engine = Arc::clone(&self.engines.language_model);
         self.push(move |job| {
             let server = seat.server();
-            let engine = &*server.engines.language_model;
+            let engine = &*engine;
             let chat = Conversation {
                 chat: server.chats.begin(beginning, server.conversation()),
                 chats: &server.chats,

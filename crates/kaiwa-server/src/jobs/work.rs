@@ -11,7 +11,8 @@ use kaiwa_engine::{
     VoiceSpec,
 };
 use kaiwa_session::{
-    EngineEvent, Generate, JobId, PromptMessage, PromptRole, PromptToolChoice, Word,
+    EngineEvent, Generate, JobId, PROMPT_TOO_LONG, PromptMessage, PromptRole, PromptToolChoice,
+    Word,
 };
 use tokio::sync::mpsc;
 
@@ -215,7 +216,10 @@ pub(crate) fn failed(error: &EngineError) -> EngineEvent {
     let code = match error.kind() {
         EngineErrorKind::InvalidInput => "engine_invalid_input",
         EngineErrorKind::Model => "engine_model_unavailable",
+        EngineErrorKind::PromptTooLong => PROMPT_TOO_LONG,
         EngineErrorKind::Timeout => "engine_timeout",
+        EngineErrorKind::Unauthorized => "engine_unauthorized",
+        EngineErrorKind::Unreachable => "engine_unreachable",
         EngineErrorKind::Unsupported => "engine_unsupported",
         // `Failed`, and kinds that are added later.
         _ => "server_error",

@@ -52,6 +52,7 @@ pub(super) async fn create(
         created: unix_seconds(),
         model,
     };
+    exchange.jobs.choose(&frame.model);
     exchange.jobs.generate(beginning, prompt);
 
     let mut answer = Answer::new(one_call);
