@@ -26,6 +26,16 @@ pub struct AllowedServer {
 }
 
 impl Allowed {
+    /// This URL and no other, whatever its query.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Url`] for what names no server over HTTP.
+    pub fn only(text: &str) -> Result<Self, Error> {
+        let url = http_url(text).map_err(|reason| Error::Url { reason })?;
+        Ok([AllowedServer { url }].into_iter().collect())
+    }
+
     /// The URL to contact.
     ///
     /// # Errors
@@ -182,6 +192,14 @@ mod tests {
         ] {
             assert!(!allows(entry, url), "{url}");
         }
+    }
+
+    #[test]
+    fn a_url_that_is_named_is_allowed_with_its_query_and_no_other() {
+        let allowed = Allowed::only("https://example.com/mcp?key=1").expect("a URL");
+        assert!(allowed.check("https://example.com/mcp?key=1").is_ok());
+        assert!(allowed.check("https://example.com/other?key=1").is_err());
+        assert!(Allowed::only("npx server").is_err());
     }
 
     #[test]

@@ -17,6 +17,14 @@ pub enum Error {
         /// What they are.
         reason: String,
     },
+    /// The program that is the server has ended.
+    #[error("The MCP server {command} has ended{}: start it by hand to see why.", said(.words))]
+    Ended {
+        /// The program.
+        command: String,
+        /// The end of what it said on stderr.
+        words: String,
+    },
     /// A header cannot be sent along. Nothing was sent.
     #[error("The header {name:?} cannot be sent to an MCP server: {reason}.")]
     Header {
@@ -38,6 +46,17 @@ pub enum Error {
     NotAllowed {
         /// The server.
         url: String,
+    },
+    /// The program that is to be the server cannot be started.
+    #[error(
+        "The MCP server {command:?} cannot be started: {reason}. See whether it is installed, and \
+         whether its name is right."
+    )]
+    NotStarted {
+        /// The command line.
+        command: String,
+        /// Why.
+        reason: String,
     },
     /// The server reported an error in terms of JSON-RPC, or broke the protocol, which has the
     /// codes of an invalid request (-32600) and of a message that cannot be read (-32700).
@@ -92,6 +111,13 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+fn said(words: &str) -> String {
+    match words {
+        "" => String::new(),
+        words => format!(" ({words})"),
+    }
 }
 
 fn advice(status: u16) -> &'static str {

@@ -1,4 +1,5 @@
-//! Tools of MCP servers, over streamable HTTP.
+//! Tools: those of MCP servers, over streamable HTTP or of a program of this machine
+//! ([`NamedServer`]); programs as tools ([`commands`]); and a few that are built in ([`builtin`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), kaiwa_tools::Error> {
@@ -37,10 +38,16 @@
 //! notifications are not listened to. An answer whose stream breaks is not resumed.
 
 mod allowed;
+pub mod builtin;
+mod child;
+pub mod commands;
 mod error;
 mod headers;
 mod http;
+mod named;
 mod output;
+mod process;
+mod requests;
 mod server;
 mod servers;
 mod tls;
@@ -48,6 +55,9 @@ mod tls;
 pub use allowed::{Allowed, AllowedServer};
 pub use error::Error;
 pub use http::MAX_ANSWER;
+pub use named::NamedServer;
 pub use output::MAX_OUTPUT;
+pub use process::end_programs;
+pub use requests::{MAX_LISTING, MAX_TOOLS};
 pub use server::{Server, Tool};
-pub use servers::{Limits, MAX_LISTING, MAX_TOOLS, Servers};
+pub use servers::{Limits, Servers};

@@ -8,46 +8,25 @@ use std::{
 
 use reqwest::Url;
 use rmcp::{
-    RoleClient, ServiceError,
-    model::{
-        CallToolRequestParams, CallToolResponse, ClientCapabilities, ClientConfig, ErrorData,
-        Implementation, PaginatedRequestParams,
-    },
-    service::{ClientInitializeError, RunningService, serve_client},
+    ServiceError,
+    model::CallToolRequestParams,
+    service::{ClientInitializeError, serve_client},
     transport::{
         DynamicTransportError, StreamableHttpClientTransport,
         common::client_side_sse::NeverRetry,
         streamable_http_client::{StreamableHttpClientTransportConfig, StreamableHttpError},
     },
 };
-use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
     Allowed, Error, Server, Tool, allowed, headers,
     http::{self, Http},
-    output,
+    requests::{self, INVALID_REQUEST, PARSE_ERROR, Running, about, nonsense, of_server, params},
 };
-
-/// Most tools a server may have.
-pub const MAX_TOOLS: usize = 128;
-
-/// Most bytes of the names, descriptions, schemas and hints of a server's tools together.
-pub const MAX_LISTING: usize = 512 << 10;
-
-/// Pages of a listing that are asked for at most: a server may have empty ones.
-const MAX_PAGES: usize = MAX_TOOLS;
 
 /// Servers that stay connected, each with one set of headers.
 const MAX_CONNECTIONS: usize = 32;
-
-/// JSON-RPC's code of a message that makes no sense.
-const INVALID_REQUEST: i64 = -32600;
-
-/// JSON-RPC's code of a message that cannot be read.
-const PARSE_ERROR: i64 = -32700;
-
-type Running = RunningService<RoleClient, ClientConfig>;
 
 /// How long servers may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,10 +203,8 @@ impl Link {
             StreamableHttpClientTransportConfig::with_uri(url.as_str()).custom_headers(headers);
         config.retry_config = Arc::new(NeverRetry::default());
         let transport = StreamableHttpClientTransport::with_client(http.clone(), config);
-        let this = Implementation::new("kaiwa", env!("CARGO_PKG_VERSION"));
-        let about = ClientConfig::new(ClientCapabilities::default(), this);
         let url = allowed::shown(url);
-        match serve_client(about, transport).await {
+        match serve_client(about(), transport).await {
             Ok(running) => Ok(Self {
                 running: Arc::new(running),
                 http,
@@ -242,54 +219,11 @@ impl Link {
     }
 
     async fn list(&self) -> Result<Vec<Tool>, Error> {
-        let mut tools = Vec::new();
-        let mut size = 0;
-        let mut cursor = None;
-        for _ in 0..MAX_PAGES {
-            let params = PaginatedRequestParams::default().with_cursor(cursor);
-            let page = self
-                .running
-                .list_tools(Some(params))
-                .await
-                .map_err(|error| self.failed(&error))?;
-            for tool in page.tools {
-                let tool = Tool::new(tool);
-                size += tool.size();
-                if size > MAX_LISTING {
-                    return Err(self.too_large("512 KiB to say about its tools"));
-                }
-                tools.push(tool);
-                if tools.len() > MAX_TOOLS {
-                    return Err(self.too_large("128 tools"));
-                }
-            }
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                return Ok(tools);
-            }
-        }
-        Err(self.too_large("128 pages of tools"))
+        requests::list(&self.running, &self.url, |error| self.failed(error)).await
     }
 
     async fn call(&self, params: CallToolRequestParams) -> Result<String, Error> {
-        match self.running.call_tool_once(params).await {
-            Ok(CallToolResponse::Complete(result)) => output::text(&result),
-            Ok(_) => Err(Error::Protocol {
-                code: INVALID_REQUEST,
-                message: format!(
-                    "The MCP server {} wants more than the arguments, which it does not get here.",
-                    self.url
-                ),
-            }),
-            Err(error) => Err(self.failed(&error)),
-        }
-    }
-
-    fn too_large(&self, limit: &'static str) -> Error {
-        Error::TooLarge {
-            url: self.url.to_string(),
-            limit,
-        }
+        requests::call(&self.running, &self.url, params, |error| self.failed(error)).await
     }
 
     fn failed(&self, error: &ServiceError) -> Error {
@@ -299,26 +233,6 @@ impl Link {
             ServiceError::TransportClosed => broken(&self.url, &self.http),
             other => nonsense(&self.url, INVALID_REQUEST, other),
         }
-    }
-}
-
-/// The parameters of a call.
-fn params(tool: &str, arguments: &str) -> Result<CallToolRequestParams, Error> {
-    let refused = |reason: String| Error::Arguments {
-        tool: tool.to_owned(),
-        reason,
-    };
-    let params = CallToolRequestParams::new(tool.to_owned());
-    if arguments.trim().is_empty() {
-        return Ok(params.with_arguments(serde_json::Map::new()));
-    }
-    match serde_json::from_str(arguments).map_err(|error| refused(error.to_string()))? {
-        Value::Object(arguments) => Ok(params.with_arguments(arguments)),
-        Value::Array(_) => Err(refused("they are an array".into())),
-        Value::String(_) => Err(refused("they are a string".into())),
-        Value::Number(_) => Err(refused("they are a number".into())),
-        Value::Bool(_) => Err(refused("they are a boolean".into())),
-        Value::Null => Err(refused("they are null".into())),
     }
 }
 
@@ -372,20 +286,6 @@ fn broken(url: &str, http: &Http) -> Error {
     unreachable(url, "it closed the connection before it had answered")
 }
 
-fn of_server(url: &str, error: &ErrorData) -> Error {
-    Error::Protocol {
-        code: error.code.0.into(),
-        message: format!("The MCP server {url} reports: {}", error.message),
-    }
-}
-
-fn nonsense(url: &str, code: i64, what: &dyn std::fmt::Display) -> Error {
-    Error::Protocol {
-        code,
-        message: format!("The MCP server {url} does not answer as MCP has it: {what}."),
-    }
-}
-
 fn too_much(url: &str) -> Error {
     Error::TooLarge {
         url: url.to_owned(),
@@ -409,7 +309,7 @@ fn timed_out(url: &Url, what: &'static str, limit: Duration) -> Error {
 }
 
 /// What an error comes from in the end; what stands around it says where, not why.
-fn innermost(error: &dyn StdError) -> String {
+pub(crate) fn innermost(error: &dyn StdError) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -420,25 +320,6 @@ fn innermost(error: &dyn StdError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn arguments_are_an_object_or_nothing() {
-        for nothing in ["", " \n", "{}"] {
-            let params = params("look", nothing).expect(nothing);
-            assert_eq!(params.arguments.map(|arguments| arguments.len()), Some(0));
-        }
-        for (arguments, reason) in [
-            ("[1]", "they are an array"),
-            ("null", "they are null"),
-            ("\"{}\"", "they are a string"),
-            ("{\"a\":", "EOF while parsing a value at line 1 column 5"),
-        ] {
-            assert_eq!(
-                params("look", arguments).expect_err(arguments).to_string(),
-                format!("The arguments of the tool look are not a JSON object: {reason}.")
-            );
-        }
-    }
 
     #[test]
     fn the_connection_unused_for_longest_is_given_up() {
