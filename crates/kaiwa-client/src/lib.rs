@@ -14,6 +14,7 @@
 //! - A [`Conversation`] joins the three: it streams the microphone, takes typed turns,
 //!   stops the assistant when the user speaks, tells the server what was heard, and tells
 //!   the program what happens in one stream of [`Event`]s.
+//! - [`tools`] has the functions that the assistant may call in a conversation.
 //! - [`costs`] has what models cost, and what that makes of a server's usage.
 //!
 //! # Invariants
@@ -44,6 +45,7 @@ mod responses;
 mod sound;
 #[cfg(test)]
 mod testing;
+pub mod tools;
 
 pub use card::{
     CardError, CardErrorKind, DeviceChange, DeviceNotice, FileCard, FileCardBuilder, Mic, MicQueue,

@@ -174,6 +174,48 @@ impl FakeServer {
         assert!(elapsed.is_err(), "unexpected {elapsed:?}");
     }
 
+    /// Calls a tool in a response, with the call's id as the item's.
+    pub(crate) async fn call(&mut self, response: &str, id: &str, name: &str, arguments: &Value) {
+        self.send(called(response, id, name, arguments, "completed"))
+            .await;
+    }
+
+    /// Calls a tool in a response of which nothing else follows.
+    pub(crate) async fn call_alone(
+        &mut self,
+        response: &str,
+        id: &str,
+        name: &str,
+        arguments: &Value,
+    ) {
+        self.begin_response(response).await;
+        self.call(response, id, name, arguments).await;
+        self.end_response(response, "completed").await;
+    }
+
+    /// The client's next event, which must be a result: the id of the call, and the output. The
+    /// server says that it has it.
+    pub(crate) async fn result(&mut self) -> (String, String) {
+        let create = self.unconfirmed_result().await;
+        self.confirm(&create).await;
+        let item = &create["item"];
+        let text = |name: &str| item[name].as_str().expect("text").to_owned();
+        (text("call_id"), text("output"))
+    }
+
+    /// The client's next event, which must be a result.
+    pub(crate) async fn unconfirmed_result(&mut self) -> Value {
+        let create = self.expect("conversation.item.create").await;
+        assert_eq!(create["item"]["type"], "function_call_output", "{create}");
+        create
+    }
+
+    /// Says that the conversation has what the client has created.
+    pub(crate) async fn confirm(&mut self, create: &Value) {
+        self.send(json!({"type": "conversation.item.added", "item": create["item"]}))
+            .await;
+    }
+
     /// Announces a response and its item.
     pub(crate) async fn begin_response(&mut self, response: &str) {
         self.send(json!({"type": "response.created", "response": {
@@ -384,6 +426,19 @@ pub(crate) fn script<T: Send + 'static>(
     script: impl Future<Output = T> + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {
     tokio::spawn(script)
+}
+
+/// A call of a tool that has come to its end, or not.
+pub(crate) fn called(
+    response: &str,
+    id: &str,
+    name: &str,
+    arguments: &Value,
+    status: &str,
+) -> Value {
+    json!({"type": "response.output_item.done", "response_id": response, "output_index": 0,
+        "item": {"type": "function_call", "id": format!("item_{id}"), "call_id": id,
+            "name": name, "arguments": arguments.to_string(), "status": status}})
 }
 
 fn place(kind: &str, response: &str, item: &str, extra: Value) -> Value {

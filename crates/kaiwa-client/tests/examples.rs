@@ -18,6 +18,9 @@ mod stream_file;
 #[path = "../examples/text_turn.rs"]
 #[expect(dead_code, reason = "`main` reads arguments")]
 mod text_turn;
+#[path = "../examples/tools.rs"]
+#[expect(dead_code, reason = "`main` reads arguments")]
+mod tools;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -232,6 +235,60 @@ async fn out_of_band_tells_the_answer_from_the_judgement() {
     assert_eq!(
         String::from_utf8(printed).unwrap(),
         "judgement: Request.\nanswer: It is cancelled.\n"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn tools_runs_a_typed_function_and_prints_the_answer() {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let mut printed = Vec::new();
+    let client = async {
+        let link = Link::over(near, &Endpoint::new("ws://kaiwa.test/v1")).await?;
+        tools::run(link, "Where is it warmer?", &mut printed).await
+    };
+    let (outcome, outputs) = tokio::join!(client, async {
+        let mut session = Session::accept(far).await;
+        let wanted = session.open().await;
+        let parameters = &wanted["tools"][0]["parameters"];
+        assert_eq!(parameters["required"], json!(["place"]));
+        assert_eq!(parameters["properties"]["place"]["description"], "A city.");
+        session.expect("conversation.item.create").await;
+        session.expect("response.create").await;
+        session.response("response.created", "r1", json!({})).await;
+        for (id, place) in [("c1", "Kyoto"), ("c2", "Oslo")] {
+            let arguments = json!({"place": place}).to_string();
+            let call = json!({"type": "function_call", "id": id, "call_id": id, "name": "weather",
+                "arguments": arguments, "status": "completed"});
+            session
+                .say("response.output_item.done", "r1", json!({"item": call}))
+                .await;
+        }
+        let mut outputs = Vec::new();
+        for _ in 0..2 {
+            let create = session.expect("conversation.item.create").await;
+            outputs.push(create["item"]["output"].as_str().unwrap().to_owned());
+        }
+        session.response("response.done", "r1", json!({})).await;
+        session.expect("response.create").await;
+        session.response("response.created", "r2", json!({})).await;
+        let text = json!({"text": "In Kyoto."});
+        session.say("response.output_text.done", "r2", text).await;
+        session.response("response.done", "r2", json!({})).await;
+        session.closed().await;
+        outputs
+    });
+    outcome.unwrap();
+    assert_eq!(
+        outputs,
+        [
+            r#"{"celsius":21,"sky":"clear"}"#,
+            r#"{"error":"there is no weather station in Oslo"}"#
+        ]
+    );
+    assert_eq!(
+        String::from_utf8(printed).unwrap(),
+        "weather({\"place\":\"Kyoto\"})\nweather({\"place\":\"Oslo\"})\n\
+         weather: there is no weather station in Oslo\nIn Kyoto.\n"
     );
 }
 

@@ -31,8 +31,10 @@ pub(super) struct Books {
     /// The model that transcribes, if one does.
     transcriber: Option<String>,
     writes: bool,
-    /// Tokens of the instructions.
+    /// Tokens of the instructions and of the tools.
     told: u64,
+    /// Tokens of the tools.
+    declared: u64,
     total: Spent,
     /// What the model will have seen at the next response, at most; without what follows.
     context: Context,
@@ -71,6 +73,12 @@ impl Books {
         let costs = config.costs.clone()?;
         let instructions = config.instructions.as_ref();
         let told = instructions.map_or(UNTOLD_INSTRUCTIONS, |told| told.len() as u64);
+        let declared = config
+            .tools
+            .iter()
+            .map(|tool| tool.size() as u64 + AROUND)
+            .sum();
+        let told = sum([told, declared]);
         let transcriber = config.transcription.as_ref();
         Some(Self {
             config: costs,
@@ -78,6 +86,7 @@ impl Books {
             transcriber: transcriber.and_then(|wanted| wanted.model.clone()),
             writes: config.output == OutputMode::Text,
             told,
+            declared,
             total: Spent::default(),
             context: Context {
                 text: told + AROUND,
@@ -97,7 +106,7 @@ impl Books {
         }
         // A token is at least a byte. After the first bill the context is known.
         if let Some(told) = instructions {
-            self.told = told.len() as u64;
+            self.told = sum([told.len() as u64, self.declared]);
             if self.total.responses == 0 {
                 self.context.text = self.told + AROUND;
             }
@@ -124,7 +133,7 @@ impl Books {
         };
     }
 
-    /// The user has typed this.
+    /// The user has typed this, or a tool has returned it.
     pub(super) fn typed(&mut self, text: &str) {
         self.added.text += text.len() as u64 + AROUND;
     }

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use kaiwa_protocol::{
     AudioFormat, AudioInput, AudioOutput, Eagerness, Maybe, Modality, Number, RealtimeSession,
-    SemanticVad, ServerVad, SessionAudio, TranscriptionConfig, TurnDetection,
+    SemanticVad, ServerVad, SessionAudio, Tool, TranscriptionConfig, TurnDetection,
 };
 
 use super::reconnect::Reconnect;
 use crate::costs::{Prices, Usd};
 use crate::link::Direction;
+use crate::tools::Tools;
 
 /// What a conversation is to be like.
 #[non_exhaustive]
@@ -32,6 +33,8 @@ pub struct ConversationConfig {
     pub nothing_heard: Duration,
     /// How long the server may owe something without sending anything.
     pub answer_timeout: Duration,
+    /// What the assistant may call; none by default.
+    pub tools: Tools,
     /// What the server costs; `None` for one that costs nothing, of which no bill is made.
     pub costs: Option<CostConfig>,
     /// How another connection is made when one is lost; `None` ends the conversation then.
@@ -157,6 +160,7 @@ impl Default for ConversationConfig {
             settle: Duration::from_millis(800),
             nothing_heard: Duration::from_secs(3),
             answer_timeout: Duration::from_secs(60),
+            tools: Tools::default(),
             costs: None,
             reconnect: None,
             trace: None,
@@ -208,6 +212,10 @@ impl ConversationConfig {
                     }),
             );
         let speaks = self.output == OutputMode::Audio;
+        let tools = self.tools.iter();
+        let tools: Vec<_> = tools
+            .map(|tool| Tool::Function(tool.declaration()))
+            .collect();
         RealtimeSession {
             output_modalities: Maybe::Value(vec![if speaks {
                 Modality::Audio
@@ -215,6 +223,11 @@ impl ConversationConfig {
                 Modality::Text
             }]),
             instructions: self.instructions.clone().into(),
+            // The server may have some of its own.
+            tools: match tools.is_empty() {
+                true => Maybe::Absent,
+                false => Maybe::Value(tools),
+            },
             audio: Maybe::Value(SessionAudio {
                 input: Maybe::Value(AudioInput {
                     format: Maybe::Value(AudioFormat::pcm()),

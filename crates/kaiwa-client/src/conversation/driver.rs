@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use kaiwa_protocol::{
-    ClientEvent, MaxOutputTokens, Maybe, ResponseCreate, ResponseParams, ServerEvent, SessionUpdate,
+    ClientEvent, MaxOutputTokens, Maybe, ResponseCreate, ResponseParams, ServerEvent,
+    SessionUpdate, ToolChoice,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::budget::{Allowance, Books};
+use super::calls::Calls;
 use super::config::{ConversationConfig, TraceEntry, Turn};
 use super::duck::Duck;
 use super::event::{EndReason, Event, Moment};
@@ -39,6 +41,8 @@ const LATE: Duration = Duration::from_millis(100);
 pub(super) enum Command {
     /// End the spoken turn.
     Commit,
+    /// Let a call run, or not.
+    Confirm { item: String, agreed: bool },
     /// No more typed turns.
     Finish,
     /// Stop the assistant.
@@ -74,6 +78,7 @@ pub(super) struct Driver<C> {
     pub(super) clock: Clock,
     pub(super) session: Session,
     pub(super) turns: Turns,
+    pub(super) calls: Calls,
     pub(super) input: Input,
     /// Number of the last event sent.
     sent: u64,
@@ -107,6 +112,7 @@ impl<C: SoundCard> Driver<C> {
             session: Session::new(link),
             config,
             turns: Turns::default(),
+            calls: Calls::default(),
             input: Input::default(),
             sent: 0,
         }
@@ -139,6 +145,13 @@ impl<C: SoundCard> Driver<C> {
             }),
         }
         self.emit(Event::Ended { reason });
+        // A function that cannot be stopped, because it never waits, is not waited for either.
+        if tokio::time::timeout(CLOSING, self.calls.stop())
+            .await
+            .is_err()
+        {
+            tracing::debug!("a tool goes on after the conversation");
+        }
         self.session.link.close(CLOSING).await;
         for moment in self.out {
             if self.events.send(moment).await.is_err() {
@@ -174,6 +187,9 @@ impl<C: SoundCard> Driver<C> {
                     captured.map_err(|error| card_failed(&error))?;
                     self.end_tick()?;
                 }
+                (number, outcome) = self.calls.returned(), if self.calls.is_running() => {
+                    self.settle(number, outcome);
+                }
                 () = tokio::time::sleep_until(wake.unwrap_or(self.opened)), if wake.is_some() => {}
             }
         }
@@ -207,7 +223,11 @@ impl<C: SoundCard> Driver<C> {
                 self.turns.typed.push_back(Typed { text, interrupt });
             }
             Some(Command::Commit) => self.commit()?,
-            Some(Command::Interrupt) => self.silence_assistant()?,
+            Some(Command::Confirm { item, agreed }) => self.confirm(&item, agreed),
+            Some(Command::Interrupt) => {
+                self.calls.hush();
+                self.silence_assistant()?;
+            }
             Some(Command::Finish) => self.turns.typed_out = true,
             // Every handle is gone.
             None => {
@@ -291,9 +311,11 @@ impl<C: SoundCard> Driver<C> {
     /// is: what it said in time may still be unread.
     fn forgive_lateness(&mut self, wake: Option<Instant>) {
         let now = Instant::now();
-        if wake.is_none_or(|wake| now.saturating_duration_since(wake) < LATE) {
+        let late = wake.map(|wake| now.saturating_duration_since(wake));
+        let Some(late) = late.filter(|late| *late >= LATE) else {
             return;
-        }
+        };
+        self.calls.forgive(late);
         self.session.last_news = now;
         self.session.heard = now;
         self.recovery.forgive_lateness(now);
@@ -318,8 +340,9 @@ impl<C: SoundCard> Driver<C> {
     /// Does what can be done now, and says when to look again.
     fn advance(&mut self) -> Result<Option<Instant>, EndReason> {
         let now = Instant::now();
+        let calls = self.look_after_calls(now)?;
         if let Some(wake) = self.recover(now)? {
-            return Ok(Some(wake));
+            return Ok(Some(calls.map_or(wake, |call| call.min(wake))));
         }
         if !self.session.ready {
             let deadline = self.session.asked + OPENING;
@@ -348,23 +371,20 @@ impl<C: SoundCard> Driver<C> {
         }
         let end = self.look_for_the_end(now)?;
         let care = self.look_after(now)?;
-        Ok(end.into_iter().chain(care).min())
+        Ok([calls, end, care].into_iter().flatten().min())
     }
 
     /// Asks for the answer that is owed, as far as the budget pays for it.
     fn ask(&mut self) -> Result<(), EndReason> {
         let books = self.books.as_ref();
         let allowance = books.map_or(Allowance::Any, Books::allowance);
-        let mut create = ResponseCreate::default();
+        let mut params = ResponseParams::default();
         match allowance {
             Allowance::Any => {}
             // An answer that we asked for now would not stop for somebody who speaks already.
             Allowance::Tokens(_) if self.turns.user_speaking => return Ok(()),
             Allowance::Tokens(tokens) => {
-                create.response = Maybe::Value(Box::new(ResponseParams {
-                    max_output_tokens: Maybe::Value(MaxOutputTokens::Count(tokens)),
-                    ..ResponseParams::default()
-                }));
+                params.max_output_tokens = Maybe::Value(MaxOutputTokens::Count(tokens));
                 if let Some(books) = &mut self.books {
                     books.ask(tokens);
                 }
@@ -373,7 +393,19 @@ impl<C: SoundCard> Driver<C> {
             Allowance::Nothing if !self.is_silent() => return Ok(()),
             Allowance::Nothing => return Err(self.spent_up()),
         }
+        if self.calls.is_exhausted() {
+            params.tool_choice = Maybe::Value(ToolChoice::None);
+        }
+        let response = match params == ResponseParams::default() {
+            true => Maybe::Absent,
+            false => Maybe::Value(Box::new(params)),
+        };
+        let create = ResponseCreate {
+            response,
+            ..ResponseCreate::default()
+        };
         self.turns.owed = false;
+        self.calls.ask();
         self.turns.requested = Some(self.send(create.into())?);
         Ok(())
     }

@@ -16,15 +16,20 @@ pub(super) const TRANSCRIPT_PATIENCE: Duration = Duration::from_secs(10);
 const EMPTY_TURN: Duration = Duration::from_secs(3);
 
 impl<C: SoundCard> Driver<C> {
-    /// Whether all is asked, answered and played; transcripts may be outstanding.
+    /// Whether all is asked, answered and played, and no tool is at work; transcripts may be
+    /// outstanding.
     pub(super) fn is_quiet(&self) -> bool {
+        self.is_answered() && self.calls.is_idle() && self.is_silent()
+    }
+
+    /// Whether nothing is asked or about to be.
+    fn is_answered(&self) -> bool {
         let turns = &self.turns;
         !turns.user_speaking
             && !turns.answer_due
             && !turns.owed
             && turns.active.is_none()
             && turns.requested.is_none()
-            && self.is_silent()
     }
 
     /// Whether the assistant's sound is played to the end.
@@ -52,6 +57,10 @@ impl<C: SoundCard> Driver<C> {
         if !self.is_quiet() {
             self.turns.quiet_since = None;
             if !self.is_silent() || mic == MicState::Sounding {
+                return Ok(None);
+            }
+            // A tool has limits of its own.
+            if self.is_answered() {
                 return Ok(None);
             }
             // A user may speak as long as they like while the microphone is open.
@@ -121,9 +130,12 @@ impl<C: SoundCard> Driver<C> {
         }
         self.emit(Event::Warning { message });
         self.turns.answer_due = false;
+        self.turns.committing = false;
         self.turns.unwanted = false;
         self.turns.requested = None;
         self.turns.active = None;
+        self.calls.forgo_all();
+        self.calls.end_responses();
         Ok(None)
     }
 }

@@ -127,21 +127,35 @@ pub enum Event {
         /// The tokens it took.
         usage: Option<Usage>,
     },
-    /// The server has called a tool for the assistant.
+    /// A tool was called for the assistant, by us or by the server.
     ToolCallDone {
         /// The call.
         item: String,
         /// The tool's name.
         name: String,
-        /// Whether it failed; the assistant knows, and says what it makes of it.
+        /// Whether it failed, or was never run; the assistant knows, and says what it makes of it.
         failed: bool,
+        /// Why it failed, where that is known.
+        why: Option<String>,
     },
-    /// The server calls a tool for the assistant.
+    /// A tool is called for the assistant, by us or by the server.
     ToolCallStarted {
         /// The call.
         item: String,
         /// The tool's name.
         name: String,
+        /// What it is called with, a JSON text, where that is known.
+        arguments: Option<String>,
+    },
+    /// The assistant wants to call a tool of ours that somebody has to agree to:
+    /// [`Handle::confirm`](super::Handle::confirm) answers. After a minute the call fails.
+    ToolConfirmation {
+        /// The call.
+        item: String,
+        /// The tool's name.
+        name: String,
+        /// What it is to be called with, a JSON text.
+        arguments: String,
     },
     /// How long the user waited for the assistant's voice. In real time only.
     TurnLatency(TurnLatency),

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples, samples_to_ms};
 use kaiwa_protocol::{
-    Audio, ContentPart, ConversationItemCreate, InputAudio, Item, Maybe, Message, Role,
+    Audio, ContentPart, ConversationItemCreate, FunctionCall, FunctionCallOutput, InputAudio, Item,
+    Maybe, Message, Role,
 };
 
 use super::tape::Tape;
@@ -61,6 +62,20 @@ enum Said {
     Span { begin: u64, end: u64 },
     /// The sound, 16-bit at 24 kHz: the words never came.
     Sound(Vec<u8>),
+    /// A tool that the assistant called.
+    Call(Box<Call>),
+}
+
+#[derive(Debug)]
+struct Call {
+    /// Its number in the conversation.
+    number: u64,
+    /// Its id in the latest session that was told of it.
+    id: String,
+    name: String,
+    arguments: String,
+    /// What the tool returned, once it has.
+    output: Option<String>,
 }
 
 /// What the server has to be told of an item that was cut short.
@@ -211,6 +226,42 @@ impl History {
         }
     }
 
+    /// The assistant has called a tool, under an id of the server's.
+    pub(super) fn called(&mut self, number: u64, id: &str, name: &str, arguments: &str) {
+        let call = Call {
+            number,
+            id: id.to_owned(),
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+            output: None,
+        };
+        let said = Said::Call(Box::new(call));
+        self.turns.push_back(Turn::new(None, Role::Assistant, said));
+        self.prune();
+    }
+
+    /// The tool that was called under this number has returned.
+    pub(super) fn returned(&mut self, number: u64, output: &str) {
+        let calls = self.turns.iter_mut().rev();
+        let mut calls = calls.filter_map(|turn| match &mut turn.said {
+            Said::Call(call) => Some(call),
+            _ => None,
+        });
+        if let Some(call) = calls.find(|call| call.number == number) {
+            call.output = Some(output.to_owned());
+        }
+        self.prune();
+    }
+
+    /// The id of a call in the latest session that was told of it; `None` if it is forgotten.
+    pub(super) fn call(&self, number: u64) -> Option<String> {
+        let mut turns = self.turns.iter().rev();
+        turns.find_map(|turn| match &turn.said {
+            Said::Call(call) if call.number == number => Some(call.id.clone()),
+            _ => None,
+        })
+    }
+
     /// The user has typed.
     pub(super) fn typed(&mut self, item: &str, text: &str) {
         self.user(Some(item.to_owned()), Said::Words(text.to_owned()));
@@ -279,31 +330,46 @@ impl History {
 
     /// Everything as items for a new session, in order.
     pub(super) fn items(&mut self) -> Vec<ConversationItemCreate> {
-        let all = 0..self.turns.len();
-        all.filter_map(|at| self.place(at)).collect()
+        let mut items = Vec::new();
+        for at in 0..self.turns.len() {
+            items.extend(self.place(at));
+            items.extend(self.place_output(at));
+        }
+        items
     }
 
     /// Bytes of text, ms of sound, and turns: what a new session is told.
     pub(super) fn size(&self) -> (u64, u64, u64) {
         let mut text = 0;
         let mut sound = 0;
+        let mut calls = 0;
         for turn in &self.turns {
+            text += turn.said.text() as u64;
             match &turn.said {
-                Said::Words(words) => text += words.len() as u64,
                 Said::Sound(bytes) => sound += bytes.len() as u64 / 2,
-                Said::Span { .. } => {}
+                Said::Call(_) => calls += 1,
+                Said::Words(_) | Said::Span { .. } => {}
             }
         }
         let ms = samples_to_ms(sound, WIRE_RATE_HZ);
-        (text, ms, self.turns.len() as u64)
+        // A call and its result are two items.
+        (text, ms, self.turns.len() as u64 + calls)
     }
 
     /// A turn as an item under an id of ours.
     fn place(&mut self, at: usize) -> Option<ConversationItemCreate> {
-        let turn = &self.turns[at];
-        let part = match (&turn.said, &turn.role) {
+        let id = format!("kept_{:04}", self.placed + 1);
+        let turn = &mut self.turns[at];
+        let part = match (&mut turn.said, &turn.role) {
             (said, _) if said.is_empty() => return None,
             (Said::Span { .. }, _) => return None,
+            (Said::Call(call), _) => {
+                self.placed += 1;
+                turn.placed = Some(id.clone());
+                // The ids of the server's next calls are not known.
+                call.id = format!("call_{id}");
+                return Some(call.called(id));
+            }
             (Said::Words(words), Role::Assistant) => ContentPart::output_text(words.as_str()),
             (Said::Words(words), _) => ContentPart::input_text(words.as_str()),
             (Said::Sound(sound), _) => ContentPart::InputAudio(InputAudio {
@@ -312,14 +378,35 @@ impl History {
             }),
         };
         self.placed += 1;
-        let id = format!("kept_{:04}", self.placed);
         let message = Message {
             id: Maybe::Value(id.clone()),
             ..Message::new(turn.role.clone(), vec![part])
         };
-        self.turns[at].placed = Some(id);
+        turn.placed = Some(id);
         Some(ConversationItemCreate {
             item: Item::Message(message),
+            ..ConversationItemCreate::default()
+        })
+    }
+
+    /// What a tool returned, as an item under an id of ours; its call was placed before.
+    fn place_output(&mut self, at: usize) -> Option<ConversationItemCreate> {
+        let turn = &mut self.turns[at];
+        let Said::Call(call) = &turn.said else {
+            return None;
+        };
+        let output = call.output.clone()?;
+        self.placed += 1;
+        let id = format!("kept_{:04}", self.placed);
+        let output = FunctionCallOutput {
+            id: Maybe::Value(id.clone()),
+            call_id: call.id.clone(),
+            output,
+            ..FunctionCallOutput::default()
+        };
+        turn.placed = Some(id);
+        Some(ConversationItemCreate {
+            item: Item::FunctionCallOutput(output),
             ..ConversationItemCreate::default()
         })
     }
@@ -365,9 +452,7 @@ impl History {
     fn prune(&mut self) {
         let mut text = 0;
         let fits = |turn: &&Turn| {
-            if let Said::Words(words) = &turn.said {
-                text += words.len();
-            }
+            text += turn.said.text();
             text <= MOST_TEXT
         };
         let kept = self.turns.iter().rev().take_while(fits).count();
@@ -393,8 +478,36 @@ impl Said {
     fn is_empty(&self) -> bool {
         match self {
             Self::Words(words) => words.trim().is_empty(),
-            Self::Span { .. } => false,
+            Self::Span { .. } | Self::Call(_) => false,
             Self::Sound(sound) => sound.is_empty(),
+        }
+    }
+
+    /// Bytes of text.
+    fn text(&self) -> usize {
+        match self {
+            Self::Words(words) => words.len(),
+            Self::Call(call) => {
+                let output = call.output.as_ref().map_or(0, String::len);
+                call.name.len() + call.arguments.len() + output
+            }
+            Self::Span { .. } | Self::Sound(_) => 0,
+        }
+    }
+}
+
+impl Call {
+    fn called(&self, id: String) -> ConversationItemCreate {
+        let call = FunctionCall {
+            id: Maybe::Value(id),
+            call_id: Maybe::Value(self.id.clone()),
+            name: self.name.clone(),
+            arguments: self.arguments.clone(),
+            ..FunctionCall::default()
+        };
+        ConversationItemCreate {
+            item: Item::FunctionCall(call),
+            ..ConversationItemCreate::default()
         }
     }
 }

@@ -49,6 +49,14 @@ impl Latency {
         }
     }
 
+    /// A response has ended without a word: the next one answers the turn.
+    pub(super) fn pass_on(&mut self, response: &str) {
+        if let Some(turn) = self.of(response) {
+            turn.response.clear();
+            turn.response_ms = None;
+        }
+    }
+
     /// A word of a response arrived.
     pub(super) fn text(&mut self, response: &str, now_ms: u64) {
         if let Some(turn) = self.of(response) {

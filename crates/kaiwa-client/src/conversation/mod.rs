@@ -1,6 +1,7 @@
 //! A conversation: a link, a sound card, and the rules between them.
 
 mod budget;
+mod calls;
 mod care;
 mod config;
 mod driver;
@@ -15,6 +16,7 @@ mod server;
 mod session;
 mod tape;
 mod ticks;
+mod tools;
 mod turns;
 
 #[cfg(test)]
@@ -152,7 +154,19 @@ impl Handle {
         self.order(Command::Commit)
     }
 
-    /// Stops the assistant.
+    /// Answers [`Event::ToolConfirmation`]: the call of this item may run, or not. An answer that
+    /// comes too late changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When too many commands wait or the conversation has ended.
+    pub fn confirm(&self, item: impl Into<String>, agreed: bool) -> Result<(), HandleError> {
+        let item = item.into();
+        self.order(Command::Confirm { item, agreed })
+    }
+
+    /// Stops the assistant. The results of tools that are at work are told to it, but it says
+    /// nothing about them before the user's next turn.
     ///
     /// # Errors
     ///

@@ -282,11 +282,16 @@ impl<C: SoundCard> Driver<C> {
     /// Ends the response that was under way, and notes whether an answer is owed.
     fn abandon_turns(&mut self) {
         let active = self.turns.active.take();
-        let unanswered = active
-            .as_ref()
-            .is_some_and(|active| !active.cancelled && !active.begun);
+        let unanswered = active.as_ref().is_some_and(|active| {
+            // The answer to a call is owed for its result.
+            let called = self.calls.are_of(&active.id);
+            !(active.cancelled || active.begun || active.filler || called)
+        });
+        let filler = self.calls.is_filler(self.turns.requested.as_deref());
         let answering = active.is_some();
         if let Some(active) = active {
+            self.calls
+                .end_response(&active.id, active.cancelled, active.begun);
             if self.config.output == OutputMode::Audio {
                 for item in &active.items {
                     self.history.break_off(item);
@@ -312,14 +317,16 @@ impl<C: SoundCard> Driver<C> {
                 usage: None,
             });
         }
+        self.calls.leave_session();
         let turns = &mut self.turns;
-        let asked = turns.requested.take().is_some();
+        let asked = turns.requested.take().is_some() && !filler;
         let due = std::mem::take(&mut turns.answer_due) && turns.empty_since.is_none();
         let unwanted = std::mem::take(&mut turns.unwanted);
         if let Some(books) = &mut self.books {
-            books.lost(answering || asked || due);
+            books.lost(answering || asked || due || filler);
         }
         turns.presumed = None;
+        turns.committing = false;
         turns.empty_since = None;
         turns.quiet_since = None;
         turns.untranscribed.clear();
@@ -329,6 +336,7 @@ impl<C: SoundCard> Driver<C> {
         } else if unanswered || ((asked || due) && !unwanted) {
             turns.owed = !self.recovery.asked_again;
             if self.recovery.asked_again {
+                self.calls.forgo_all();
                 let message = "the answer was lost twice and is not asked for again; repeat the \
                                question";
                 self.turns.refused = Some(EndReason::ConnectionLost {
@@ -410,6 +418,7 @@ impl<C: SoundCard> Driver<C> {
         for create in self.history.items() {
             self.send(create.into())?;
         }
+        self.calls.retold(|number| self.history.call(number));
         let (text, sound_ms, turns) = self.history.size();
         if let Some(books) = &mut self.books {
             books.reseat(text, sound_ms, turns);

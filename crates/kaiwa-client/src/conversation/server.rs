@@ -2,8 +2,8 @@
 
 use kaiwa_audio::{WIRE_RATE_HZ, ms_to_samples};
 use kaiwa_protocol::{
-    ErrorDetail, Item, Maybe, Response, ResponseOutputAudioDelta, ResponseStatus, ServerEvent,
-    TurnDetection, codes,
+    ErrorDetail, Item, Maybe, McpError, Response, ResponseOutputAudioDelta, ResponseStatus,
+    ServerEvent, TurnDetection, codes,
 };
 use tokio::time::Instant;
 
@@ -44,6 +44,7 @@ impl<C: SoundCard> Driver<C> {
                 self.turns.user_speaking = true;
                 self.turns.user_heard = true;
                 self.session.replayed = None;
+                self.calls.begin_turn();
                 let ms = self.card_ms(event.audio_start_ms);
                 self.turns.begun_ms = ms;
                 self.emit(Event::UserSpeechStarted {
@@ -60,6 +61,9 @@ impl<C: SoundCard> Driver<C> {
             ServerEvent::InputAudioBufferSpeechStopped(event) => {
                 self.turns.user_speaking = false;
                 self.turns.answer_due = self.session.creates_response;
+                self.turns.committing = !self.session.creates_response
+                    && self.config.has_budget()
+                    && self.config.turn != Turn::None;
                 self.turns.empty_since = None;
                 let end = self.speech_end_ms(event.audio_end_ms, self.session.silence_ms);
                 let now = self.now_ms();
@@ -79,6 +83,7 @@ impl<C: SoundCard> Driver<C> {
             }
             ServerEvent::InputAudioBufferCommitted(event) => {
                 self.history.committed(&event.item_id);
+                self.turns.committing = false;
                 if self.config.has_budget()
                     && self.config.turn != Turn::None
                     && !self.session.creates_response
@@ -137,18 +142,24 @@ impl<C: SoundCard> Driver<C> {
                     self.emit(Event::ToolCallStarted {
                         item: call.id.unwrap_or_default(),
                         name: call.name,
+                        // They are to come.
+                        arguments: None,
                     });
                 }
             }
-            ServerEvent::ResponseOutputItemDone(event) => {
-                if let Item::McpCall(call) = event.item {
-                    self.emit(Event::ToolCallDone {
-                        item: call.id.unwrap_or_default(),
-                        name: call.name,
-                        failed: call.error.value().is_some(),
-                    });
-                }
-            }
+            ServerEvent::ResponseOutputItemDone(event) => match event.item {
+                Item::FunctionCall(call) => self.called(&event.response_id, call),
+                Item::McpCall(call) => self.emit(Event::ToolCallDone {
+                    item: call.id.unwrap_or_default(),
+                    name: call.name,
+                    failed: call.error.value().is_some(),
+                    why: call.error.value().and_then(why_failed),
+                }),
+                _ => {}
+            },
+            ServerEvent::ConversationItemAdded(event) => self.item_added(event.item.id()),
+            ServerEvent::ConversationItemDone(event) => self.item_added(event.item.id()),
+            ServerEvent::ConversationItemCreated(event) => self.item_added(event.item.id()),
             ServerEvent::ResponseOutputTextDelta(event) => {
                 self.text(&event.response_id, event.item_id, event.delta);
             }
@@ -242,6 +253,25 @@ impl<C: SoundCard> Driver<C> {
         if refused {
             self.turns.requested = None;
             self.turns.unwanted = false;
+            match code.as_deref() {
+                Some(codes::CONVERSATION_ALREADY_HAS_ACTIVE_RESPONSE) => self.calls.ask_again(),
+                _ => self.calls.forgo(),
+            }
+        }
+        if self.calls.is_filler(event_id.as_deref()) {
+            // What was taken for it is the server's own.
+            if let Some(active) = &mut self.turns.active
+                && event_id == self.turns.presumed
+            {
+                active.filler = false;
+                self.calls.begin_response(false);
+            }
+            // It would have been nice.
+            tracing::debug!(error.message, "nothing is said over a slow call");
+            return;
+        }
+        if let Some(id) = &event_id {
+            self.calls.confirmed(|told| told.event == *id);
         }
         match code.as_deref() {
             // A response that ended on its own before the cancellation arrived.
@@ -275,6 +305,10 @@ impl<C: SoundCard> Driver<C> {
         let now = self.now_ms();
         self.latency.response(&response.id, now);
         self.turns.presumed = self.turns.requested.take();
+        let filler = self.calls.is_filler(self.turns.presumed.as_deref());
+        if !filler {
+            self.calls.begin_response(self.turns.presumed.is_some());
+        }
         self.turns.refused = None;
         self.turns.answer_due = false;
         self.turns.empty_since = None;
@@ -282,23 +316,33 @@ impl<C: SoundCard> Driver<C> {
             id: response.id.clone(),
             cancelled: false,
             begun: false,
+            filler,
             saying: None,
             items: Vec::new(),
         });
-        if std::mem::take(&mut self.turns.unwanted) {
+        // Nothing is said over somebody who speaks.
+        let late = filler && self.turns.user_speaking;
+        if std::mem::take(&mut self.turns.unwanted) || late {
             self.cancel_answer()?;
         }
         Ok(())
     }
 
     fn response_done(&mut self, response: &Response) {
-        if self
-            .turns
-            .active
-            .as_ref()
-            .is_some_and(|active| active.id == response.id)
-        {
-            self.turns.active = None;
+        for item in response.output.value().into_iter().flatten() {
+            if let Item::FunctionCall(call) = item {
+                // Most are known by now.
+                self.called(&response.id, call.clone());
+            }
+        }
+        let is_it = |active: &mut Active| active.id == response.id;
+        let active = self.turns.active.take_if(is_it);
+        let spoke = active.as_ref().is_some_and(|active| active.begun);
+        let cut = active.is_some_and(|active| active.cancelled)
+            || response.status.value() == Some(&ResponseStatus::Cancelled);
+        self.calls.end_response(&response.id, cut, spoke);
+        if self.calls.are_of(&response.id) && !spoke {
+            self.latency.pass_on(&response.id);
         }
         self.playback.complete_response(&response.id);
         let status = match &response.status {
@@ -327,6 +371,13 @@ impl<C: SoundCard> Driver<C> {
         });
         if let Some(bill) = bill {
             self.emit(Event::Billed(bill));
+        }
+    }
+
+    /// The conversation has an item.
+    fn item_added(&mut self, item: Option<&str>) {
+        if let Some(item) = item {
+            self.calls.confirmed(|told| told.item == item);
         }
     }
 
@@ -397,6 +448,16 @@ impl<C: SoundCard> Driver<C> {
                 code: None,
             }),
         }
+    }
+}
+
+/// Why a server's own call failed, in its words.
+fn why_failed(error: &McpError) -> Option<String> {
+    match error {
+        McpError::Protocol(error) => Some(error.message.clone()),
+        McpError::ToolExecution(error) => Some(error.message.clone()),
+        McpError::Http(error) => Some(error.message.clone()),
+        McpError::Unknown(_) => None,
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Turns {
     pub(super) user_heard: bool,
     /// A spoken turn has ended and the server is to answer by itself.
     pub(super) answer_due: bool,
+    /// A spoken turn has ended, and we are to ask for the answer once the server has it.
+    pub(super) committing: bool,
     /// Since when that turn is known to be empty.
     pub(super) empty_since: Option<Instant>,
     /// The running response.
@@ -61,6 +63,8 @@ pub(super) struct Active {
     pub(super) cancelled: bool,
     /// Whether a word or a sound of it has come.
     pub(super) begun: bool,
+    /// Whether it is a few words over a slow call, and answers nothing.
+    pub(super) filler: bool,
     /// The item whose text is not complete.
     pub(super) saying: Option<String>,
     /// Its items that say something.
@@ -110,6 +114,7 @@ impl<C: SoundCard> Driver<C> {
         let [begin, end] = [begin, self.clock.position].map(|at| samples_to_ms(at, WIRE_RATE_HZ));
         self.history.spoken(None, begin, end);
         self.recovery.asked_again = false;
+        self.calls.begin_turn();
         self.turns.user_heard = true;
         self.turns.owed = true;
         Ok(())
@@ -157,6 +162,7 @@ impl<C: SoundCard> Driver<C> {
             books.typed(&typed.text);
         }
         self.history.typed(&id, &typed.text);
+        self.calls.begin_turn();
         self.recovery.asked_again = false;
         self.turns.owed = true;
         let now = self.now_ms();

@@ -36,7 +36,7 @@ fn prices() -> Prices {
 }
 
 /// A conversation that may cost so much, with a model of this name.
-fn config(model: &str, budget: Option<&str>) -> ConversationConfig {
+pub(super) fn config(model: &str, budget: Option<&str>) -> ConversationConfig {
     ConversationConfig {
         instructions: Some("Be brief.".to_owned()),
         costs: Some(CostConfig {
