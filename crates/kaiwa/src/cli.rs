@@ -8,6 +8,8 @@ use kaiwa_client::{Choice, Profile, costs::Usd};
 use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 use serde::Serialize;
 
+use crate::remote::RemoteArgs;
+
 /// Converse with AI by voice, from a terminal or as a server.
 #[derive(Debug, Parser)]
 #[command(name = "kaiwa", version, after_help = AFTER_HELP)]
@@ -49,7 +51,7 @@ pub(crate) enum Command {
     /// Hold a conversation: with any Realtime endpoint, or offline with the embedded server.
     Talk(Box<TalkArgs>),
     /// Serve the Realtime API on this machine.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Watch a spoken conversation of three turns, offline; ends by itself.
     Demo(DemoArgs),
     /// List microphones and speakers.
@@ -84,6 +86,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
+}
+
+impl Command {
+    /// The engines elsewhere that it may use.
+    pub(crate) fn remote(&mut self) -> Option<&mut RemoteArgs> {
+        match self {
+            Self::Talk(arguments) => Some(&mut arguments.remote),
+            Self::Serve(arguments) => Some(&mut arguments.remote),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -178,6 +191,35 @@ pub(crate) struct TalkArgs {
     #[arg(long)]
     pub(crate) ptt: bool,
 
+    /// Programs that the assistant may run, as this file says (docs/tools.md).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tools: Option<PathBuf>,
+
+    /// An MCP server whose tools the assistant may use: a command line to start it with, or its
+    /// URL. May be given several times.
+    #[arg(long, value_name = "COMMAND|URL")]
+    pub(crate) mcp: Vec<String>,
+
+    /// Of the tools of MCP servers, only those of these names.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    pub(crate) mcp_tools: Vec<String>,
+
+    /// A tool that is built in, beside the clock. May be given several times.
+    #[arg(long, value_enum)]
+    pub(crate) tool: Vec<BuiltIn>,
+
+    /// The assistant cannot look at the clock.
+    #[arg(long)]
+    pub(crate) no_clock: bool,
+
+    /// Run tools that you would be asked about without asking.
+    #[arg(long)]
+    pub(crate) yes_tools: bool,
+
+    /// The assistant says nothing over a tool that takes its time.
+    #[arg(long)]
+    pub(crate) no_filler: bool,
+
     /// Print lines instead of a screen. So it is, too, where input or output are no terminal.
     #[arg(long)]
     pub(crate) plain: bool,
@@ -210,6 +252,17 @@ pub(crate) struct TalkArgs {
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BuiltIn {
+    /// Works out sums exactly.
+    Calculator,
+    /// Runs a command, after you have agreed to it.
+    Shell,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -269,7 +322,8 @@ pub(crate) struct EngineArgs {
 
     /// Milliseconds of silence after which a turn is answered ahead of its end, or "off". What
     /// was made is dropped if the speaker goes on. The default is 96; a script's replies come
-    /// in order, so that it is off for --engine scripted.
+    /// in order, so that it is off for --engine scripted; and so it is where speech to text or
+    /// the language model is on a public server, which is paid for what was dropped, too.
     #[arg(long, value_name = "MS|off", value_parser = speculation)]
     pub(crate) speculate: Option<Speculation>,
 
@@ -334,6 +388,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 #[derive(Args, Debug)]

@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: DemoArgs) -> Result<(), Exit> {
     .map_err(|error| Exit::new(Code::Failure, error))??;
 
     let turns = TurnLog::new();
-    let mut server = engines::server_config(&engines, &arguments.engines);
+    let mut server = engines::server_config(&engines, &arguments.engines)?;
     turns.observe(&mut server);
     let mut config = ConversationConfig::default();
     if let Some(recording) = &mut recording {

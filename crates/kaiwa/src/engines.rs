@@ -8,6 +8,7 @@ use kaiwa_engine::models::ModelRole;
 use kaiwa_engine::{
     Cancel, ComputeBudget, EngineError, LanguageModel, Synthesizer, Transcriber, VoiceSpec,
     models::Store,
+    remote::Fallback,
     scripted::{Script, ScriptedEngines},
     silero::SileroModel,
     smart_turn::SmartTurn,
@@ -18,6 +19,7 @@ use crate::{
     cli::{EngineArgs, EngineKind, Speculation},
     exit::{Code, Exit},
     fetch::{self, Attendant},
+    remote::{Builder, Elsewhere, RemoteArgs},
 };
 
 pub(crate) const VOICE_ACTIVITY: &str = "silero-vad";
@@ -37,12 +39,12 @@ pub(crate) const DEFAULT_MODELS: &[&str] = &[
     VOICE,
 ];
 
-/// The roles whose engines a build may leave out: what, feature, whether it is here.
-const BUILT: [(&str, &str, bool); 3] = [
-    ("speech to text", "whisper", cfg!(feature = "whisper")),
-    ("a language model", "llama", cfg!(feature = "llama")),
-    ("text to speech", "tts", cfg!(feature = "tts")),
-];
+/// A role whose engine a build may leave out: what, feature, whether it is here.
+type Built = (&'static str, &'static str, bool);
+
+const STT: Built = ("speech to text", "whisper", cfg!(feature = "whisper"));
+const LLM: Built = ("a language model", "llama", cfg!(feature = "llama"));
+const TTS: Built = ("text to speech", "tts", cfg!(feature = "tts"));
 
 /// Voices of the hosted service. Clients hard-code them; the local default voice speaks for
 /// them.
@@ -50,34 +52,125 @@ const HOSTED_VOICES: [&str; 10] = [
     "alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar",
 ];
 
+/// What a set of engines is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// The engines in this process.
+    pub(crate) engines: EngineArgs,
+    /// The engines elsewhere, which go before those.
+    pub(crate) remote: RemoteArgs,
+}
+
+impl Wanted {
+    /// Engines in this process alone.
+    fn here(engines: &EngineArgs) -> Self {
+        Self {
+            engines: engines.clone(),
+            remote: RemoteArgs::default(),
+        }
+    }
+
+    /// The name by which clients know the language model.
+    pub(crate) fn model(&self) -> Result<String, Exit> {
+        Ok(match (self.remote.llm()?, self.engines.engine) {
+            (Some(there), _) => there.endpoint.model().to_owned(),
+            (None, EngineKind::Local) => self.engines.llm.clone(),
+            (None, EngineKind::Scripted) => "scripted".to_owned(),
+        })
+    }
+
+    /// The names of the other engines.
+    pub(crate) fn others(&self) -> Result<Vec<String>, Exit> {
+        let is_local = self.engines.engine == EngineKind::Local;
+        let name = |there: Option<Elsewhere>, here: &str| match there {
+            Some(there) => Some(there.endpoint.model().to_owned()),
+            None => is_local.then(|| here.to_owned()),
+        };
+        let names = [
+            name(self.remote.stt()?, &self.engines.stt),
+            name(self.remote.tts()?, VOICE),
+        ];
+        Ok(names.into_iter().flatten().collect())
+    }
+
+    /// The models of the store that are needed in this process.
+    pub(crate) fn needed(&self) -> Result<Vec<String>, Exit> {
+        let roles = self.roles()?;
+        if self.engines.engine == EngineKind::Scripted {
+            return Ok(Vec::new());
+        }
+        let models = roles.into_iter().map(|(_, model)| model);
+        let models = models.filter(|model| !is_file(model));
+        let needed = [VOICE_ACTIVITY, END_OF_TURN].into_iter().chain(models);
+        Ok(needed.map(str::to_owned).collect())
+    }
+
+    /// Whether this build has the engines that are needed in this process: nothing is fetched for
+    /// others.
+    fn is_built(&self) -> Result<(), Exit> {
+        if self.engines.engine == EngineKind::Local {
+            for (&(what, feature, is_built), _) in self.roles()? {
+                if !is_built {
+                    return Err(built_without(what, feature));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The roles that local engines play in this process, and their models.
+    fn roles(&self) -> Result<Vec<(&'static Built, &str)>, Exit> {
+        let roles = [
+            (self.remote.stt()?, &STT, self.engines.stt.as_str()),
+            (self.remote.llm()?, &LLM, self.engines.llm.as_str()),
+            (self.remote.tts()?, &TTS, VOICE),
+        ];
+        let here = roles
+            .into_iter()
+            .filter(|(there, ..)| is_here(there.as_ref()));
+        Ok(here.map(|(_, role, model)| (role, model)).collect())
+    }
+
+    /// Silence after which a turn is answered ahead of its end, unless that is the default of
+    /// sessions (`None`). A script's replies come in order, and what is made ahead and dropped
+    /// is paid for all the same where requests are.
+    pub(crate) fn ahead(&self) -> Result<Option<Speculation>, Exit> {
+        let is_dear = self.engines.engine == EngineKind::Scripted || self.remote.is_billed()?;
+        let unasked = is_dear.then_some(Speculation(None));
+        Ok(self.engines.speculate.or(unasked))
+    }
+
+    /// The voices a client may choose of a synthesizer; none are all. A remote one may know
+    /// more than it says.
+    pub(crate) fn voices(&self, synthesizer: &dyn Synthesizer) -> Result<Vec<String>, Exit> {
+        if self.remote.tts()?.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut voices = synthesizer.voices();
+        voices.extend(HOSTED_VOICES.map(str::to_owned));
+        Ok(voices)
+    }
+}
+
+/// How a server on engines of this process is configured, unless somebody says otherwise.
+pub(crate) fn server_config(
+    engines: &Engines,
+    arguments: &EngineArgs,
+) -> Result<ServerConfig, Exit> {
+    configured(engines, &Wanted::here(arguments))
+}
+
 /// How a server on these engines is configured, unless somebody says otherwise.
-pub(crate) fn server_config(engines: &Engines, arguments: &EngineArgs) -> ServerConfig {
+pub(crate) fn configured(engines: &Engines, wanted: &Wanted) -> Result<ServerConfig, Exit> {
     let mut config = ServerConfig::default();
-    match (arguments.speculate, arguments.engine) {
-        (Some(Speculation(ahead_ms)), _) => config.session.ahead_ms = ahead_ms,
-        (None, EngineKind::Scripted) => config.session.ahead_ms = None,
-        (None, EngineKind::Local) => {}
+    if let Some(Speculation(ahead_ms)) = wanted.ahead()? {
+        config.session.ahead_ms = ahead_ms;
     }
-    config.session.voices = engines.synthesizer.voices();
-    config
-        .session
-        .voices
-        .extend(HOSTED_VOICES.map(str::to_owned));
-    config
+    config.session.voices = wanted.voices(&*engines.synthesizer)?;
+    Ok(config)
 }
 
-/// The models of the store that local engines need.
-pub(crate) fn needed(arguments: &EngineArgs) -> Vec<String> {
-    let mut needed = [VOICE_ACTIVITY, END_OF_TURN, &arguments.stt, VOICE]
-        .map(str::to_owned)
-        .to_vec();
-    if !is_file(&arguments.llm) {
-        needed.push(arguments.llm.clone());
-    }
-    needed
-}
-
-/// Fetches what is missing (after saying so) and loads the engines.
+/// Fetches what is missing (after saying so) and loads the engines of this process.
 ///
 /// `extra` names models to have besides, whose voices are then there too.
 pub(crate) fn load(
@@ -85,9 +178,217 @@ pub(crate) fn load(
     extra: &[&str],
     attendant: &mut dyn Attendant,
 ) -> Result<Engines, Exit> {
-    match arguments.engine {
-        EngineKind::Local => local(arguments, extra, attendant),
-        EngineKind::Scripted => scripted(arguments.script.as_deref()),
+    one(&Wanted::here(arguments), extra, attendant)
+}
+
+/// The same for a set with engines elsewhere.
+pub(crate) fn one(
+    wanted: &Wanted,
+    extra: &[&str],
+    attendant: &mut dyn Attendant,
+) -> Result<Engines, Exit> {
+    let plan = Plan::new(wanted, &mut Builder::default())?;
+    let mut loader = Loader::new(std::slice::from_ref(&plan), extra, attendant)?;
+    loader.engines(&plan)
+}
+
+/// The same for several sets, which share what they have in common.
+pub(crate) fn several(
+    wanted: &[Wanted],
+    attendant: &mut dyn Attendant,
+) -> Result<Vec<Engines>, Exit> {
+    let mut builder = Builder::default();
+    // Whether the servers are there is known sooner than models are loaded.
+    let plans = wanted
+        .iter()
+        .map(|wanted| Plan::new(wanted, &mut builder))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut loader = Loader::new(&plans, &[], attendant)?;
+    plans.iter().map(|plan| loader.engines(plan)).collect()
+}
+
+/// A set of engines, of which those in this process are still to be loaded.
+struct Plan<'a> {
+    wanted: &'a Wanted,
+    llm: Option<(Arc<dyn LanguageModel>, Elsewhere)>,
+    stt: Option<(Arc<dyn Transcriber>, Elsewhere)>,
+    tts: Option<(Arc<dyn Synthesizer>, Elsewhere)>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(wanted: &'a Wanted, builder: &mut Builder) -> Result<Self, Exit> {
+        if wanted.engines.engine == EngineKind::Local && wanted.engines.script.is_some() {
+            return Err(Exit::new(
+                Code::Usage,
+                "--script plays only with --engine scripted",
+            ));
+        }
+        let remote = &wanted.remote;
+        let (llm, stt, tts) = (remote.llm()?, remote.stt()?, remote.tts()?);
+        Ok(Self {
+            wanted,
+            llm: llm
+                .map(|there| Ok::<_, Exit>((builder.language_model(remote, &there)?, there)))
+                .transpose()?,
+            stt: stt
+                .map(|there| Ok::<_, Exit>((builder.transcriber(&there)?, there)))
+                .transpose()?,
+            tts: tts
+                .map(|there| Ok::<_, Exit>((builder.synthesizer(remote, &there)?, there)))
+                .transpose()?,
+        })
+    }
+}
+
+/// Whether a role is played in this process, be it when another fails.
+fn is_here(there: Option<&Elsewhere>) -> bool {
+    there.is_none_or(|there| there.falls_back)
+}
+
+/// Loads the engines of this process, each once.
+struct Loader {
+    local: Option<Local>,
+}
+
+/// Engines on the models of the store.
+struct Local {
+    store: Store,
+    budget: ComputeBudget,
+    detector: SileroModel,
+    judge: Arc<SmartTurn>,
+    /// By name.
+    transcribers: Vec<(String, Arc<dyn Transcriber>)>,
+    /// By name.
+    language_models: Vec<(String, Arc<dyn LanguageModel>)>,
+    voices: Vec<String>,
+    synthesizer: Option<Arc<dyn Synthesizer>>,
+}
+
+impl Loader {
+    fn new(
+        plans: &[Plan<'_>],
+        extra: &[&str],
+        attendant: &mut dyn Attendant,
+    ) -> Result<Self, Exit> {
+        let mut needed = Vec::new();
+        for plan in plans {
+            plan.wanted.is_built()?;
+            needed.extend(plan.wanted.needed()?);
+        }
+        let Some(first) = plans.first().filter(|_| !needed.is_empty()) else {
+            return Ok(Self { local: None });
+        };
+        needed.extend(extra.iter().map(|&name| name.to_owned()));
+        let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
+        let arguments = &first.wanted.engines;
+        let store = Store::open_default()?;
+        fetch::provide(&store, &needed, arguments.yes, attendant)?;
+        attendant.loading();
+        let budget = ComputeBudget::new(arguments.threads);
+        Ok(Self {
+            local: Some(Local {
+                detector: SileroModel::load(store.dir(VOICE_ACTIVITY)?, &budget)?,
+                judge: Arc::new(SmartTurn::load(store.dir(END_OF_TURN)?, budget.clone())?),
+                store,
+                budget,
+                transcribers: Vec::new(),
+                language_models: Vec::new(),
+                voices: [&[VOICE], extra]
+                    .concat()
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
+                synthesizer: None,
+            }),
+        })
+    }
+
+    fn engines(&mut self, plan: &Plan<'_>) -> Result<Engines, Exit> {
+        let arguments = &plan.wanted.engines;
+        let base = match &mut self.local {
+            Some(local) if arguments.engine == EngineKind::Local => local.base(plan)?,
+            _ => scripted(arguments.script.as_deref())?,
+        };
+        Ok(Engines {
+            transcriber: match &plan.stt {
+                Some((there, how)) if how.falls_back => {
+                    Arc::new(Fallback::new(Arc::clone(there), base.transcriber))
+                }
+                Some((there, _)) => Arc::clone(there),
+                None => base.transcriber,
+            },
+            language_model: match &plan.llm {
+                Some((there, how)) if how.falls_back => {
+                    Arc::new(Fallback::new(Arc::clone(there), base.language_model))
+                }
+                Some((there, _)) => Arc::clone(there),
+                None => base.language_model,
+            },
+            synthesizer: match &plan.tts {
+                Some((there, how)) if how.falls_back => {
+                    Arc::new(Fallback::new(Arc::clone(there), base.synthesizer))
+                }
+                Some((there, _)) => Arc::clone(there),
+                None => base.synthesizer,
+            },
+            ..base
+        })
+    }
+}
+
+impl Local {
+    /// The engines of this process for a plan. A role that is played elsewhere alone has the
+    /// engine from there.
+    fn base(&mut self, plan: &Plan<'_>) -> Result<Engines, Exit> {
+        let arguments = &plan.wanted.engines;
+        let detector = self.detector.clone();
+        Ok(Engines {
+            voice_activity: Arc::new(move || Ok(Box::new(detector.detector()))),
+            end_of_turn: Some(Arc::clone(&self.judge) as _),
+            transcriber: match &plan.stt {
+                Some((there, how)) if !how.falls_back => Arc::clone(there),
+                _ => self.transcriber(&arguments.stt)?,
+            },
+            language_model: match &plan.llm {
+                Some((there, how)) if !how.falls_back => Arc::clone(there),
+                _ => self.language_model(&arguments.llm)?,
+            },
+            synthesizer: match &plan.tts {
+                Some((there, how)) if !how.falls_back => Arc::clone(there),
+                _ => self.synthesizer()?,
+            },
+        })
+    }
+
+    fn transcriber(&mut self, name: &str) -> Result<Arc<dyn Transcriber>, Exit> {
+        if let Some((_, loaded)) = self.transcribers.iter().find(|(known, _)| known == name) {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = transcriber(&self.store, name, &self.budget)?;
+        self.transcribers
+            .push((name.to_owned(), Arc::clone(&loaded)));
+        Ok(loaded)
+    }
+
+    fn language_model(&mut self, name: &str) -> Result<Arc<dyn LanguageModel>, Exit> {
+        if let Some((_, loaded)) = self.language_models.iter().find(|(known, _)| known == name) {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = language_model(&self.store, name, &self.budget)?;
+        self.language_models
+            .push((name.to_owned(), Arc::clone(&loaded)));
+        Ok(loaded)
+    }
+
+    fn synthesizer(&mut self) -> Result<Arc<dyn Synthesizer>, Exit> {
+        let loaded = match self.synthesizer.take() {
+            Some(loaded) => loaded,
+            None => {
+                let voices: Vec<&str> = self.voices.iter().map(String::as_str).collect();
+                synthesizer(&self.store, &voices, &self.budget)?
+            }
+        };
+        Ok(Arc::clone(self.synthesizer.insert(loaded)))
     }
 }
 
@@ -104,43 +405,6 @@ fn scripted(script: Option<&Path>) -> Result<Engines, Exit> {
         transcriber: Arc::new(engines.transcriber()),
         language_model: Arc::new(engines.language_model()),
         synthesizer: Arc::new(engines.synthesizer()),
-    })
-}
-
-fn local(
-    arguments: &EngineArgs,
-    extra: &[&str],
-    attendant: &mut dyn Attendant,
-) -> Result<Engines, Exit> {
-    if arguments.script.is_some() {
-        return Err(Exit::new(
-            Code::Usage,
-            "--script plays only with --engine scripted",
-        ));
-    }
-    // Nothing is fetched for engines that this build does not have.
-    for (what, feature, built) in BUILT {
-        if !built {
-            return Err(built_without(what, feature));
-        }
-    }
-    let store = Store::open_default()?;
-    let needed = needed(arguments);
-    let mut needed: Vec<&str> = needed.iter().map(String::as_str).collect();
-    needed.extend(extra);
-    fetch::provide(&store, &needed, arguments.yes, attendant)?;
-
-    attendant.loading();
-    let budget = ComputeBudget::new(arguments.threads);
-    let detector = SileroModel::load(store.dir(VOICE_ACTIVITY)?, &budget)?;
-    let judge = SmartTurn::load(store.dir(END_OF_TURN)?, budget.clone())?;
-    let voices = [&[VOICE], extra].concat();
-    Ok(Engines {
-        voice_activity: Arc::new(move || Ok(Box::new(detector.detector()))),
-        end_of_turn: Some(Arc::new(judge)),
-        transcriber: transcriber(&store, &arguments.stt, &budget)?,
-        language_model: language_model(&store, &arguments.llm, &budget)?,
-        synthesizer: synthesizer(&store, &voices, &budget)?,
     })
 }
 
@@ -283,7 +547,7 @@ fn has_role(store: &Store, name: &str, role: ModelRole, flag: &str) -> Result<()
 
 fn built_without(what: &str, feature: &str) -> Exit {
     Exit::new(Code::Failure, format!("this kaiwa was built without {what} (feature {feature})"))
-        .with_hint("build it with default features, talk to another endpoint with --url, or use --engine scripted")
+        .with_hint("build it with default features, name a remote engine (docs/engines.md), talk to another endpoint with --url, or use --engine scripted")
 }
 
 impl From<EngineError> for Exit {

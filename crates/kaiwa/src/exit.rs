@@ -43,6 +43,12 @@ pub(crate) struct Exit {
     pub(crate) hint: Option<String>,
 }
 
+/// Ends the program where it stands, and what it has started for tools.
+pub(crate) fn leave(code: u8) -> ! {
+    kaiwa_tools::end_programs();
+    process::exit(i32::from(code))
+}
+
 impl Exit {
     pub(crate) fn new(code: Code, message: impl fmt::Display) -> Self {
         Self {

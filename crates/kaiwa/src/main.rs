@@ -18,6 +18,7 @@ mod manual;
 mod models;
 mod output;
 mod record;
+mod remote;
 mod serve;
 mod settings;
 mod stop;
@@ -35,8 +36,8 @@ use crate::{
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
-    let cli = match settings::read(&words) {
-        Ok(reading) => reading.cli,
+    let (cli, profiles) = match settings::read(&words) {
+        Ok(reading) => (reading.cli, reading.profiles),
         Err(Refusal::Words(error)) => error.exit(),
         Err(Refusal::Settings(exit)) => return failed(&exit),
     };
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Talk(arguments) => block_on(talk::run(*arguments)),
-        Command::Serve(arguments) => block_on(serve::run(arguments)),
+        Command::Serve(arguments) => block_on(serve::run(*arguments, profiles)),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, cli.config.as_deref())),
         Command::Demo(arguments) => block_on(demo::run(arguments)),

@@ -8,33 +8,54 @@ use std::{
 
 use serde::Serialize;
 
-use crate::exit::{Code, Exit};
+use crate::exit::{Code, Exit, leave};
 
 /// What was said to stderr while a screen covers the terminal.
 static HELD: Mutex<Held> = Mutex::new(Held(None));
 /// Lines that are kept for a screen; more than these nobody reads.
 const MOST_HELD: usize = 1000;
 
-/// Writes one line to stdout. A closed pipe ends the program quietly, as `head` expects.
+/// Words without what would steer a terminal: control characters but the line's end, characters
+/// that turn the direction of writing (Unicode Standard Annex 9, section 2), and separators of
+/// lines and paragraphs. Much of what is said comes from servers.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .filter(|character| !matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+        .map(|character| match character {
+            '\n' => '\n',
+            '\u{2028}' | '\u{2029}' => ' ',
+            control if control.is_control() => ' ',
+            character => character,
+        })
+        .collect()
+}
+
+/// Writes one line of [`clean`] words to stdout. A closed pipe ends the program quietly, as `head`
+/// expects.
 pub(crate) fn line(text: impl fmt::Display) -> Result<(), Exit> {
+    print(&clean(&text.to_string()))
+}
+
+/// Writes one JSON value and a line's end to stdout. JSON escapes what steers a terminal, and
+/// the rest belongs to the value.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Exit> {
+    let json = serde_json::to_string(value).map_err(|error| Exit::new(Code::Failure, error))?;
+    print(&json)
+}
+
+fn print(text: &str) -> Result<(), Exit> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())
         .map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => std::process::exit(0),
+            io::ErrorKind::BrokenPipe => leave(0),
             _ => Exit::new(Code::Output, format!("stdout cannot be written: {error}")),
         })
 }
 
-/// Writes one JSON value and a line's end to stdout.
-pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Exit> {
-    let json = serde_json::to_string(value).map_err(|error| Exit::new(Code::Failure, error))?;
-    line(json)
-}
-
-/// Writes one line to stderr. Nobody listening there is no reason to fail.
+/// Writes one line of [`clean`] words to stderr. Nobody listening there is no reason to fail.
 pub(crate) fn note(text: impl fmt::Display) {
-    writeln!(Stderr, "{text}").ok();
+    writeln!(Stderr, "{}", clean(&text.to_string())).ok();
 }
 
 /// From now on what goes to stderr waits for [`held`]: a screen covers the terminal.
@@ -141,6 +162,21 @@ pub(crate) fn megabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_steer_no_terminal() {
+        assert_eq!(
+            clean("one\u{1b}[2J\ttwo\u{9b}31m\nthree\r\u{7}"),
+            "one [2J two 31m\nthree  "
+        );
+        assert_eq!(
+            clean("\u{202e}abc\u{202c} d\u{2066}e\u{2069}\u{2028}f\u{2029}g"),
+            "abc de f g"
+        );
+        // Marks that a right-to-left text is written with are no orders, nor is an emoji's joiner.
+        let text = "\u{200f}שלום\u{200e} 👩\u{200d}👧";
+        assert_eq!(clean(text), text);
+    }
 
     #[test]
     fn what_is_said_under_a_screen_waits_in_whole_lines() {

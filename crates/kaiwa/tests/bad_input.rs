@@ -193,6 +193,29 @@ fn a_bad_script_is_named_with_its_line() {
     assert!(ended.stderr.contains("txet"), "{}", ended.stderr);
 }
 
+#[test]
+fn words_from_outside_steer_no_terminal() {
+    const NASTY: &str = "\u{1b}]0;title\u{7}\u{202e}";
+    let bench = Bench::new();
+    // The scripted engine says what was said to it.
+    let echoed = ["talk", "--engine", "scripted", "--text", NASTY];
+    let echoed = run(bench.kaiwa().args(echoed)).with_code(0);
+    assert!(echoed.stdout.contains("]0;title"), "{}", echoed.stdout);
+    let unreachable = ["talk", "--text", "hi", "--url", NASTY];
+    let unreachable = run(bench.kaiwa().args(unreachable)).with_code(2);
+    assert!(
+        unreachable.stderr.contains("]0;title"),
+        "{}",
+        unreachable.stderr
+    );
+    for shown in [echoed.stdout, unreachable.stderr] {
+        assert!(
+            !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),
+            "{shown:?}"
+        );
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_ends_the_conversation_in_words() {
@@ -202,6 +225,22 @@ fn a_full_disk_ends_the_conversation_in_words() {
     talk.args(["--input", "question.wav", "--output", "/dev/full", "--fast"]);
     let ended = run(&mut talk).with_code(7);
     assert!(ended.stderr.contains("/dev/full"), "{}", ended.stderr);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_shown_is_recorded_to_its_end() {
+    let bench = Bench::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut talk = bench.kaiwa();
+    talk.args(["talk", "--engine", "scripted", "--record", "kept"])
+        .args(["--text", "one", "--text", "two"])
+        .stdout(full.unwrap());
+    let ended = run(&mut talk).with_code(7);
+    assert!(ended.stderr.contains("transcript"), "{}", ended.stderr);
+    let moments = fs::read_to_string(bench.path("kept").join("moments.jsonl")).unwrap();
+    let last = moments.lines().last().unwrap();
+    assert!(last.contains(r#""type":"ended""#), "{last}");
 }
 
 #[cfg(unix)]

@@ -11,10 +11,10 @@ use kaiwa_engine::{
 };
 use kaiwa_server::Engines;
 
-use super::{Finding, Report, blocking, models};
+use super::{Finding, Report, blocking};
 use crate::{
     cli::{EngineKind, TalkArgs},
-    engines,
+    engines::{self, Wanted},
     exit::Exit,
     fetch::Console,
     talk::{self, Target},
@@ -46,15 +46,15 @@ pub(super) async fn examine(
             "none are needed: another server answers",
         ));
     }
-    let arguments = talk::local(talk);
-    let kind = arguments.engine;
+    let wanted = talk::wanted(talk)?;
+    let kind = wanted.engines.engine;
     if kind == EngineKind::Local
-        && let Some(missing) = missing(talk, target)
+        && let Some(missing) = missing(&wanted)?
     {
         return report.tell(&missing);
     }
     let begun = Instant::now();
-    let load = move || engines::load(&arguments, &[], &mut Console::default());
+    let load = move || engines::one(&wanted, &[], &mut Console::default());
     let loaded = match blocking(LOADING, "engines", load).await {
         Ok(Ok(engines)) => engines,
         Ok(Err(exit)) => {
@@ -81,11 +81,11 @@ pub(super) async fn examine(
 }
 
 /// That models are missing, without which nothing can be loaded.
-fn missing(talk: &TalkArgs, target: &Target) -> Option<Finding> {
-    let needed = models::needed(talk, target);
+fn missing(wanted: &Wanted) -> Result<Option<Finding>, Exit> {
+    let needed = wanted.needed()?;
     let names: Vec<&str> = needed.iter().map(String::as_str).collect();
     let store = Store::open_default();
-    match store.and_then(|store| store.missing(&names)) {
+    Ok(match store.and_then(|store| store.missing(&names)) {
         Ok(plan) if plan.bytes() == 0 => None,
         Ok(_) => Some(Finding::note(
             "engines",
@@ -93,7 +93,7 @@ fn missing(talk: &TalkArgs, target: &Target) -> Option<Finding> {
             "\"kaiwa models pull\" fetches them; then look again",
         )),
         Err(error) => Some(Finding::failure("engines", error, VERIFY)),
-    }
+    })
 }
 
 /// Says a sentence, and listens to it.

@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: DoctorArgs, configuration: Option<&Path>) -> 
         match check {
             Check::Terminal => terminal::examine(&mut report)?,
             Check::Permissions => {
-                let needed = models::needed(&talk, &target);
+                let needed = models::needed(&talk, &target)?;
                 permissions::examine(&needed, configuration, &mut report)?;
             }
             Check::Endpoint => endpoint::examine(&target, &mut report).await?,

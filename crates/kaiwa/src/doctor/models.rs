@@ -6,7 +6,7 @@ use kaiwa_engine::models::{FileState, ModelError, Store};
 
 use super::{Finding, Report, blocking};
 use crate::{
-    cli::{EngineKind, TalkArgs},
+    cli::TalkArgs,
     engines,
     exit::Exit,
     output,
@@ -17,10 +17,10 @@ use crate::{
 const READING: Duration = Duration::from_secs(120);
 
 /// The models of a conversation; none for an endpoint or a script.
-pub(super) fn needed(talk: &TalkArgs, target: &Target) -> Vec<String> {
-    match (target, talk.engines.engine) {
-        (Target::Embedded, EngineKind::Local) => engines::needed(&talk::local(talk)),
-        (Target::Remote(_), _) | (_, EngineKind::Scripted) => Vec::new(),
+pub(super) fn needed(talk: &TalkArgs, target: &Target) -> Result<Vec<String>, Exit> {
+    match target {
+        Target::Embedded => talk::wanted(talk)?.needed(),
+        Target::Remote(_) => Ok(Vec::new()),
     }
 }
 
@@ -29,14 +29,14 @@ pub(super) async fn examine(
     target: &Target,
     report: &mut Report,
 ) -> Result<(), Exit> {
-    let needed = needed(talk, target);
+    let needed = needed(talk, target)?;
     if needed.is_empty() {
         return report.tell(&Finding::ok(
             "models",
             "none are needed: another server, or a script, answers",
         ));
     }
-    let llm = talk::local(talk).llm;
+    let llm = talk::wanted(talk)?.engines.llm;
     if engines::is_file(&llm) {
         report.tell(&own(Path::new(&llm)))?;
     }

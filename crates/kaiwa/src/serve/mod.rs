@@ -4,18 +4,18 @@ mod log;
 
 use std::env;
 
-use kaiwa_server::{Keys, Server};
+use kaiwa_server::{Engines, Keys, Profile, Server, ServerConfig};
 use tokio::net::TcpListener;
 
 use crate::{
-    cli::{EngineKind, ServeArgs},
-    engines,
+    cli::ServeArgs,
+    engines::{self, Wanted},
     exit::{Code, Exit},
     fetch::Console,
     output, stop,
 };
 
-pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
+pub(crate) async fn run(arguments: ServeArgs, profiles: Vec<(String, Wanted)>) -> Result<(), Exit> {
     let keys = match &arguments.keys_env {
         Some(name) => keys(name)?,
         None => Keys::any(),
@@ -38,24 +38,19 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
     let address = listener
         .local_addr()
         .map_err(|error| Exit::new(Code::Connection, error))?;
-    let (model, models) = match arguments.engines.engine {
-        EngineKind::Local => (
-            arguments.engines.llm.clone(),
-            vec![arguments.engines.stt.clone(), engines::VOICE.to_owned()],
-        ),
-        EngineKind::Scripted => ("scripted".to_owned(), Vec::new()),
+    let main = Wanted {
+        engines: arguments.engines,
+        remote: arguments.remote,
     };
-    let engine_arguments = arguments.engines.clone();
-    let engines = tokio::task::spawn_blocking(move || {
-        engines::load(&engine_arguments, &[], &mut Console::default())
-    })
-    .await
-    .map_err(|error| Exit::new(Code::Failure, error))??;
-    let mut config = engines::server_config(&engines, &arguments.engines);
+    let served = tokio::task::spawn_blocking(move || Served::load(main, profiles));
+    let Served {
+        engines,
+        mut config,
+    } = served
+        .await
+        .map_err(|error| Exit::new(Code::Failure, error))??;
     config.keys = keys;
     config.max_sessions = arguments.max_sessions;
-    config.model = model;
-    config.models = models;
     config.session.rate_limits = arguments.rate_limits;
     config.mcp = arguments.mcp_allow.into_iter().collect();
     config.on_event = log;
@@ -67,6 +62,38 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Exit> {
         .serve(listener, stop::requested())
         .await
         .map_err(|error| Exit::new(Code::Connection, format!("the listener failed: {error}")))
+}
+
+/// What is served: the engines of any name, and those of the profiles' names.
+struct Served {
+    engines: Engines,
+    config: ServerConfig,
+}
+
+impl Served {
+    fn load(main: Wanted, profiles: Vec<(String, Wanted)>) -> Result<Self, Exit> {
+        let (names, sets): (Vec<String>, Vec<Wanted>) = profiles.into_iter().unzip();
+        let sets: Vec<Wanted> = std::iter::once(main).chain(sets).collect();
+        let mut loaded = engines::several(&sets, &mut Console::default())?
+            .into_iter()
+            .zip(&sets);
+        let (engines, main) = loaded
+            .next()
+            .ok_or_else(|| Exit::new(Code::Failure, "no engines were loaded"))?;
+        let mut config = engines::configured(&engines, main)?;
+        config.model = main.model()?;
+        config.models = main.others()?;
+        for (name, (engines, wanted)) in names.into_iter().zip(loaded) {
+            let session = engines::configured(&engines, wanted)?.session;
+            config.profiles.push(Profile {
+                name,
+                engines,
+                voices: session.voices,
+                ahead_ms: session.ahead_ms,
+            });
+        }
+        Ok(Self { engines, config })
+    }
 }
 
 fn keys(name: &str) -> Result<Keys, Exit> {

@@ -53,44 +53,125 @@ pub(super) struct Entry {
     pub(super) origin: String,
 }
 
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// Options, by the table they stand in.
+    pub(super) options: Vec<(Table, Entry)>,
+    /// Sets of engines with names of their own.
+    pub(super) profiles: Vec<(String, Vec<Entry>)>,
+}
+
+/// The roles of engines that have a table of their own below those of the options:
+/// `[engines.llm] url` is `[engines] llm-url`.
+pub(super) const ROLES: [&str; 3] = ["llm", "stt", "tts"];
+
 /// Reads a file; everything in it must be understood.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(Table, Entry)>, Exit> {
-    let refuse = |at: usize, what: String| {
-        Exit::new(Code::Usage, format!("{}: {what}", place(path, text, at)))
-            .with_hint("docs/configuration.md says what a configuration file may hold")
-    };
+pub(super) fn parse(path: &Path, text: &str) -> Result<Contents, Exit> {
+    let reader = Reader { path, text };
     let document = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        refuse(at, error.message().replace('\n', "; "))
+        reader.refuse(at, error.message().replace('\n', "; "))
     })?;
-    let mut entries = Vec::new();
+    let mut contents = Contents::default();
     for (name, value) in document.get_ref() {
         let at = name.span().start;
         let name = name.get_ref();
         let known = Table::ALL.into_iter().find(|table| table.name() == name);
-        let (Some(table), DeValue::Table(options)) = (known, value.get_ref()) else {
-            let what =
-                format!("\"{name}\" is no table of this file: [engines], [serve] and [talk] are");
-            return Err(refuse(at, what));
-        };
-        for (name, value) in options {
-            let at = name.span().start;
-            let name = name.get_ref();
-            let arg = option(table, name).ok_or_else(|| {
-                let table = table.name();
-                refuse(at, format!("[{table}] knows no option \"{name}\""))
-            })?;
-            let values = values(table, &arg, value, text)
-                .map_err(|why| refuse(value.span().start, format!("{name}: {why}")))?;
-            let entry = Entry {
-                id: arg.get_id().to_string(),
-                values,
-                origin: place(path, text, at),
-            };
-            entries.push((table, entry));
+        match (known, value.get_ref()) {
+            (Some(table), DeValue::Table(options)) => {
+                let entries = reader.options(table, options)?;
+                let entries = entries.into_iter().map(|entry| (table, entry));
+                contents.options.extend(entries);
+            }
+            (None, DeValue::Table(profiles)) if name == "profiles" => {
+                contents.profiles = reader.profiles(profiles)?;
+            }
+            _ => {
+                let what = format!(
+                    "\"{name}\" is no table of this file: [engines], [serve], [talk] and \
+                     [profiles.NAME] are"
+                );
+                return Err(reader.refuse(at, what));
+            }
         }
     }
-    Ok(entries)
+    Ok(contents)
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn refuse(&self, at: usize, what: String) -> Exit {
+        Exit::new(
+            Code::Usage,
+            format!("{}: {what}", place(self.path, self.text, at)),
+        )
+        .with_hint("docs/configuration.md says what a configuration file may hold")
+    }
+
+    fn options(&self, table: Table, options: &DeTable<'_>) -> Result<Vec<Entry>, Exit> {
+        let mut entries = Vec::new();
+        for (name, value) in options {
+            match value.get_ref() {
+                DeValue::Table(of_role) if ROLES.contains(&name.get_ref().as_ref()) => {
+                    for (option, value) in of_role {
+                        let full = format!("{}-{}", name.get_ref(), option.get_ref());
+                        entries.push(self.entry(table, &full, option.span().start, value)?);
+                    }
+                }
+                _ => entries.push(self.entry(table, name.get_ref(), name.span().start, value)?),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn entry(
+        &self,
+        table: Table,
+        name: &str,
+        at: usize,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Entry, Exit> {
+        let arg = option(table, name).ok_or_else(|| {
+            let table = table.name();
+            self.refuse(at, format!("[{table}] knows no option \"{name}\""))
+        })?;
+        let values = values(table, &arg, value, self.text)
+            .map_err(|why| self.refuse(value.span().start, format!("{name}: {why}")))?;
+        Ok(Entry {
+            id: arg.get_id().to_string(),
+            values,
+            origin: place(self.path, self.text, at),
+        })
+    }
+
+    /// `[profiles.NAME.engines]`, each with the options of `[engines]`.
+    fn profiles(&self, profiles: &DeTable<'_>) -> Result<Vec<(String, Vec<Entry>)>, Exit> {
+        let mut read = Vec::new();
+        for (name, value) in profiles {
+            let at = name.span().start;
+            let name = name.get_ref();
+            let engines = match value.get_ref() {
+                DeValue::Table(tables) if tables.len() == 1 => tables.iter().next(),
+                _ => None,
+            };
+            let entries = match engines.map(|(key, value)| (key.get_ref(), value.get_ref())) {
+                Some((key, DeValue::Table(options))) if key == "engines" => {
+                    self.options(Table::Engines, options)?
+                }
+                _ => {
+                    let what = format!("the profile \"{name}\" holds [profiles.{name}.engines]");
+                    return Err(self.refuse(at, format!("{what} and nothing else")));
+                }
+            };
+            read.push((name.to_string(), entries));
+        }
+        Ok(read)
+    }
 }
 
 /// The values of an option, which the command line would take.
@@ -154,6 +235,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<(Table, Entry)>, Exit> {
+        Ok(contents(text)?.options)
+    }
+
+    fn contents(text: &str) -> Result<Contents, Exit> {
         parse(Path::new("config.toml"), text)
     }
 
@@ -207,6 +292,21 @@ mod tests {
             ("[serve]\nmax-sessions = 2.5\n", 2, "'2.5'"),
             ("[talk]\nvoice = \"a\"\nvoice = \"b\"\n", 3, "duplicate"),
             ("[talk\n", 1, ""),
+            ("[engines.llm]\nuri = \"a\"\n", 2, "\"llm-uri\""),
+            ("[engines.vad]\nurl = \"a\"\n", 1, "\"vad\""),
+            ("[engines.llm]\ntimeout = 0\n", 2, "1..=600"),
+            (
+                "[profiles.fast]\nllm = \"a\"\n",
+                1,
+                "[profiles.fast.engines]",
+            ),
+            (
+                "[profiles.fast.talk]\nvoice = \"a\"\n",
+                1,
+                "[profiles.fast.engines]",
+            ),
+            ("[profiles.fast.engines]\nvoice = \"a\"\n", 2, "\"voice\""),
+            ("[profiles]\nfast = 5\n", 2, "[profiles.fast.engines]"),
         ] {
             let exit = read(text).expect_err(text);
             assert_eq!(exit.code, Code::Usage);
@@ -215,5 +315,43 @@ mod tests {
             assert!(exit.message.contains(part), "{text:?}: {exit}");
             assert!(!exit.message.contains('\n'), "{exit}");
         }
+    }
+
+    #[test]
+    fn a_role_has_a_table_and_a_name_has_a_set_of_engines() {
+        let contents = contents(
+            "[engines.llm]\nkind = \"openai\"\nurl = \"http://a\"\nkey_env = \"K\"\n\
+             [engines.tts]\nvoice = [\"sky\", \"alloy=adam\"]\n\
+             [profiles.fast.engines]\nstt = \"tiny\"\n\
+             [profiles.fast.engines.llm]\nmodel = \"m\"\n",
+        )
+        .expect("a configuration");
+        let said = |entries: &[Entry]| -> Vec<String> {
+            let said = entries
+                .iter()
+                .map(|entry| format!("{}={} {}", entry.id, entry.values.join(" "), entry.origin));
+            let mut said: Vec<String> = said.collect();
+            said.sort();
+            said
+        };
+        let (tables, entries): (Vec<Table>, Vec<Entry>) = contents.options.into_iter().unzip();
+        assert_eq!(tables, [Table::Engines; 4]);
+        assert_eq!(
+            said(&entries),
+            [
+                "llm_key_env=K config.toml:4",
+                "llm_kind=openai config.toml:2",
+                "llm_url=http://a config.toml:3",
+                "tts_voice=sky alloy=adam config.toml:6",
+            ]
+        );
+        let [(name, entries)] = &contents.profiles[..] else {
+            panic!("{:?}", contents.profiles);
+        };
+        assert_eq!(name, "fast");
+        assert_eq!(
+            said(entries),
+            ["llm_model=m config.toml:10", "stt=tiny config.toml:8"]
+        );
     }
 }

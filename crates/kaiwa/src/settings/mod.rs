@@ -27,7 +27,9 @@ use self::file::{Entry, Table};
 pub(crate) use self::show::{path, show, talk};
 use crate::{
     cli::{Cli, Command, EngineArgs},
+    engines::Wanted,
     exit::{Code, Exit},
+    remote::RemoteArgs,
 };
 
 /// Options that belong to one conversation, or to no file.
@@ -39,6 +41,8 @@ const NOT_CONFIGURED: [&str; 7] = [
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) cli: Cli,
+    /// Sets of engines that a server has besides, by name.
+    pub(crate) profiles: Vec<(String, Wanted)>,
     matches: ArgMatches,
     /// What stands in the place of defaults, by the id of the option.
     layer: BTreeMap<String, Entry>,
@@ -111,11 +115,16 @@ pub(crate) fn read(words: &[OsString]) -> Result<Reading, Refusal> {
     };
     let place = Place::of(reading.cli.config.as_deref());
     let mut layer = BTreeMap::new();
+    let mut profiles = Vec::new();
     if let Some((path, text)) = place.read()? {
-        let entries = file::parse(&path, &text)?;
+        let contents = file::parse(&path, &text)?;
+        profiles = contents.profiles;
         // What is said of the command itself goes before what is said of its engines.
         for wanted in [Table::Engines, table] {
-            let of_table = entries.iter().filter(|(table, _)| *table == wanted);
+            let of_table = contents
+                .options
+                .iter()
+                .filter(|(table, _)| *table == wanted);
             layer.extend(of_table.map(|(_, entry)| (entry.id.clone(), entry.clone())));
         }
     }
@@ -134,7 +143,98 @@ pub(crate) fn read(words: &[OsString]) -> Result<Reading, Refusal> {
         }
         reading = parse(words, layer, outdone)?;
     }
+    if let Some(remote) = reading.cli.command.remote() {
+        for role in file::ROLES {
+            is_of_its_server(remote, role, &reading.matches)?;
+        }
+    }
+    if table == Table::Serve {
+        for (name, entries) in profiles {
+            let engines = profile(words, &reading.layer, entries)?;
+            reading
+                .profiles
+                .extend(engines.map(|engines| (name, engines)));
+        }
+    }
     Ok(reading)
+}
+
+/// The engines of a profile, which goes before the file and behind everything else. A role that
+/// it gives to another server, or to a model of this process, begins anew there: the key of one
+/// server is not for another.
+fn profile(
+    words: &[OsString],
+    layer: &BTreeMap<String, Entry>,
+    entries: Vec<Entry>,
+) -> Result<Option<Wanted>, Refusal> {
+    let mut layer = layer.clone();
+    for role in file::ROLES {
+        let is_given = |entry: &Entry| entry.id == role || entry.id == format!("{role}_url");
+        if entries.iter().any(is_given) {
+            layer.retain(|id, _| !id.starts_with(&format!("{role}_")));
+        }
+    }
+    // What the environment says of a key was said of another server.
+    let own = file::ROLES.map(|role| {
+        let of = |option: &str| {
+            let id = format!("{role}_{option}");
+            let entry = entries.iter().find(|entry| entry.id == id)?;
+            entry.values.first().cloned()
+        };
+        of("url").map(|_| of("key_env"))
+    });
+    let entries = entries.into_iter().map(|entry| (entry.id.clone(), entry));
+    layer.extend(entries);
+    let reading = parse(words, layer, None)?;
+    let Command::Serve(mut arguments) = reading.cli.command else {
+        return Ok(None);
+    };
+    for (role, own) in file::ROLES.into_iter().zip(own) {
+        let url = source(&reading.matches, &format!("{role}_url"));
+        match own {
+            Some(key) if url == Said::File => *arguments.remote.key_env(role) = key,
+            _ => is_of_its_server(&mut arguments.remote, role, &reading.matches)?,
+        }
+    }
+    Ok(Some(Wanted {
+        engines: arguments.engines,
+        remote: arguments.remote,
+    }))
+}
+
+/// Who says what an option is, the nearest to the command last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    File,
+    Environment,
+    Flag,
+}
+
+fn source(matches: &ArgMatches, id: &str) -> Said {
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    let is_there = matches.try_contains_id(id).unwrap_or(false);
+    match is_there.then(|| matches.value_source(id)).flatten() {
+        Some(ValueSource::CommandLine) => Said::Flag,
+        Some(ValueSource::EnvVariable) => Said::Environment,
+        _ => Said::File,
+    }
+}
+
+/// Refuses a key that was named further from the command than the server that would get it: it is
+/// for another one.
+fn is_of_its_server(
+    remote: &mut RemoteArgs,
+    role: &str,
+    matches: &ArgMatches,
+) -> Result<(), Refusal> {
+    let [url, key] = ["url", "key_env"].map(|what| source(matches, &format!("{role}_{what}")));
+    if remote.key_env(role).is_none() || key >= url {
+        return Ok(());
+    }
+    let message =
+        format!("--{role}-url names another server than the one whose key the configuration names");
+    let hint = format!("name the key of this server, too: --{role}-key-env NAME, or \"\" for none");
+    Err(Exit::new(Code::Usage, message).with_hint(hint).into())
 }
 
 /// Parses with these defaults, and without the environment's word on one option.
@@ -162,6 +262,7 @@ fn parse(
     let cli = Cli::from_arg_matches(&matches)?;
     Ok(Reading {
         cli,
+        profiles: Vec::new(),
         matches,
         layer,
     })
@@ -267,7 +368,9 @@ fn default_file() -> Option<PathBuf> {
 /// The option of this name among those of a table.
 fn option(table: Table, name: &str) -> Option<Arg> {
     let grammar = match table {
-        Table::Engines => EngineArgs::augment_args(Grammar::new("engines")),
+        Table::Engines => {
+            RemoteArgs::augment_args(EngineArgs::augment_args(Grammar::new("engines")))
+        }
         Table::Serve | Table::Talk => Cli::command().find_subcommand(table.name())?.clone(),
     };
     let name = name.replace('_', "-");

@@ -6,7 +6,7 @@ use kaiwa_server::{Engines, Server, ServerConfig};
 use super::plan::Target;
 use crate::{
     cli::{EngineArgs, TalkArgs},
-    engines,
+    engines::{self, Wanted},
     exit::{Code, Exit},
     fetch::{Attendant, Console},
     output,
@@ -27,8 +27,12 @@ pub(super) async fn open(
             Ok(Link::connect(endpoint).await?)
         }
         Target::Embedded => {
-            let engines = load_before(attendant, local(arguments), &[]).await?;
-            let mut config = engines::server_config(&engines, &arguments.engines);
+            let wanted = wanted(arguments)?;
+            let (engines, wanted) = loading(attendant, move |attendant| {
+                Ok((engines::one(&wanted, &[], attendant)?, wanted))
+            })
+            .await?;
+            let mut config = engines::configured(&engines, &wanted)?;
             config.journal = recording.map(Recording::journal).transpose()?;
             embedded(engines, config).await
         }
@@ -36,12 +40,19 @@ pub(super) async fn open(
 }
 
 /// What the server in this process runs on.
-pub(crate) fn local(arguments: &TalkArgs) -> EngineArgs {
-    let mut engines = arguments.engines.clone();
-    if let Some(model) = &arguments.model {
-        engines.llm.clone_from(model);
+pub(crate) fn wanted(arguments: &TalkArgs) -> Result<Wanted, Exit> {
+    let mut wanted = Wanted {
+        engines: arguments.engines.clone(),
+        remote: arguments.remote.clone(),
+    };
+    match &arguments.model {
+        Some(model) if wanted.remote.llm()?.is_some() => {
+            wanted.remote.llm_model = Some(model.clone());
+        }
+        Some(model) => wanted.engines.llm.clone_from(model),
+        None => {}
     }
-    engines
+    Ok(wanted)
 }
 
 /// How a lost connection is made again. The server in this process cannot be lost.
@@ -59,23 +70,24 @@ pub(crate) async fn load(
     arguments: EngineArgs,
     extra: &'static [&'static str],
 ) -> Result<Engines, Exit> {
-    load_before(Console::default(), arguments, extra).await
+    loading(Console::default(), move |attendant| {
+        engines::load(&arguments, extra, attendant)
+    })
+    .await
 }
 
 /// The same, under somebody's eyes.
-async fn load_before(
+async fn loading<T: Send + 'static>(
     mut attendant: impl Attendant + Send + 'static,
-    arguments: EngineArgs,
-    extra: &'static [&'static str],
-) -> Result<Engines, Exit> {
-    tokio::task::spawn_blocking(move || engines::load(&arguments, extra, &mut attendant))
-        .await
-        .map_err(|error| {
-            Exit::new(
-                Code::Failure,
-                format!("loading the engines failed: {error}"),
-            )
-        })?
+    load: impl FnOnce(&mut dyn Attendant) -> Result<T, Exit> + Send + 'static,
+) -> Result<T, Exit> {
+    let loading = tokio::task::spawn_blocking(move || load(&mut attendant));
+    loading.await.map_err(|error| {
+        Exit::new(
+            Code::Failure,
+            format!("loading the engines failed: {error}"),
+        )
+    })?
 }
 
 /// Starts a server in this process and connects to it over an in-memory pipe.

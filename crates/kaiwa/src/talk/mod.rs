@@ -5,11 +5,18 @@ mod connect;
 mod costs;
 mod desk;
 mod plan;
+mod questions;
 mod render;
 mod screen;
+mod tools;
 mod typed;
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kaiwa_client::{
     Conversation, ConversationConfig, EndReason, Event, FileCard, Handle, Link, Moment, Trace,
@@ -21,18 +28,19 @@ use self::{
     card::Card,
     desk::{AtDesk, Desk},
     plan::{Plan, Typing},
+    questions::Questions,
     screen::{Prepared, Prompter, Screen},
 };
 pub(crate) use self::{
     card::{device_config, voice},
-    connect::{embedded, link, load, local},
+    connect::{embedded, link, load, wanted},
     plan::{Target, taken, target},
     render::{Format, Renderer},
     screen::tells_releases,
 };
 use crate::{
     cli::TalkArgs,
-    exit::{Code, Exit},
+    exit::{Code, Exit, leave},
     fetch::Console,
     lines::{Lines, Loss},
     output,
@@ -57,6 +65,7 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
     }
     config.output = plan.output_mode;
     config.costs = costs::config(&plan.target, &arguments)?;
+    config.tools = tools::gather(&arguments, plan.can_be_asked(&arguments)).await?;
     config.reconnect = connect::reconnect(&plan.target, &arguments);
     config.trace = arguments.trace.as_deref().map(trace).transpose()?;
     let recording = arguments.record.as_deref();
@@ -68,15 +77,15 @@ pub(crate) async fn run(arguments: TalkArgs) -> Result<(), Exit> {
             let kept = recording.as_mut();
             let shown = on_screen(&mut screen, prompter, &mut plan, &arguments, config, kept).await;
             // The terminal is given back before anything else is said on it.
-            screen.close()?;
-            shown?
+            screen.close().and(shown)
         }
-        None => in_lines(&mut plan, &arguments, config, recording.as_mut()).await?,
+        None => in_lines(&mut plan, &arguments, config, recording.as_mut()).await,
     };
+    // What could not be shown was recorded all the same.
     if let Some(recording) = recording {
         recording.complete().await;
     }
-    outcome.into_result(Some(&arguments.key_env))
+    outcome?.into_result(Some(&arguments.key_env))
 }
 /// The conversation on a screen, which shows the preparations, too.
 async fn on_screen(
@@ -128,14 +137,16 @@ async fn in_lines(
         output::note(notice);
     }
     let stopping = handle.clone();
+    let questions = Questions::default();
     match std::mem::replace(&mut plan.typing, Typing::Given(Vec::new())) {
         Typing::Given(turns) => typed::give(&handle, turns)?,
-        Typing::Lines { interrupt } => typed::read_lines(handle, interrupt),
+        Typing::Lines { interrupt } => typed::read_lines(handle, interrupt, questions.clone()),
     }
     let show = |moment: &Moment| {
         if let Some(recording) = &mut recording {
             recording.moment(moment);
         }
+        questions.note(&moment.event, Instant::now());
         renderer.show(moment)
     };
     let outcome = follow(conversation, || stopping.stop(), show).await?;
@@ -247,12 +258,18 @@ fn what_to_change(param: Option<&str>) -> &'static str {
 
 /// Shows every event until the end. The first Ctrl-C ends the conversation in order, the
 /// second ends the program.
+///
+/// # Errors
+///
+/// What `show` has failed with, which ends the conversation in order, too: `show` sees the rest
+/// of it.
 pub(crate) async fn follow(
     mut conversation: Conversation,
     stop: impl Fn(),
     mut show: impl FnMut(&Moment) -> Result<(), Exit>,
 ) -> Result<Outcome, Exit> {
     let mut outcome = Outcome::default();
+    let mut failure = None;
     let mut signal = std::pin::pin!(stop::requested());
     loop {
         let moment = tokio::select! {
@@ -261,17 +278,25 @@ pub(crate) async fn follow(
                 outcome.interrupted = true;
                 tokio::spawn(async {
                     stop::requested().await;
-                    std::process::exit(i32::from(Code::Interrupted as u8));
+                    leave(Code::Interrupted as u8);
                 });
                 stop();
                 continue;
             }
         };
         let Some(moment) = moment else {
-            return Ok(outcome);
+            return match failure {
+                None => Ok(outcome),
+                Some(failure) => Err(failure),
+            };
         };
         outcome.note(&moment.event);
-        show(&moment)?;
+        if let Err(error) = show(&moment)
+            && failure.is_none()
+        {
+            failure = Some(error);
+            stop();
+        }
     }
 }
 

@@ -173,6 +173,16 @@ impl Plan {
         })
     }
 
+    /// Whether somebody reads questions about tools and can answer them.
+    pub(super) fn can_be_asked(&self, arguments: &TalkArgs) -> bool {
+        let types = matches!(self.typing, Typing::Lines { interrupt: true });
+        let sees = match self.transcript_to_stderr {
+            true => io::stderr().is_terminal(),
+            false => io::stdout().is_terminal(),
+        };
+        types && sees && !arguments.json
+    }
+
     pub(super) fn pace(&self) -> Pace {
         match self.fast {
             true => Pace::Fast,

@@ -7,7 +7,10 @@ use std::{
 
 use kaiwa_client::{Event, Moment, costs::Spent};
 
-use crate::exit::{Code, Exit};
+use crate::{
+    exit::{Code, Exit, leave},
+    output::clean,
+};
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +81,7 @@ impl Renderer {
                     write!(self.out, "assistant: ")?;
                     self.open = Some(item.clone());
                 }
-                write!(self.out, "{text}")
+                write!(self.out, "{}", clean(text))
             }
             Event::AssistantDone { item, text } => {
                 if self.open.as_deref() == Some(item) {
@@ -111,6 +114,18 @@ impl Renderer {
                     _ => Ok(()),
                 }
             }
+            Event::ToolConfirmation {
+                name, arguments, ..
+            } => {
+                let question = wants(name, arguments);
+                self.line(format_args!("  [{question}: type y or n, and Enter]"))
+            }
+            Event::ToolCallStarted { name, .. } => {
+                self.line(format_args!("  [the assistant uses {name}]"))
+            }
+            Event::ToolCallDone {
+                name, failed, why, ..
+            } if *failed => self.line(format_args!("  [{}]", went_wrong(name, why.as_deref()))),
             Event::ResponseDone { status, reason, .. } if status == "failed" => {
                 let why = reason.as_deref().unwrap_or("no reason was given");
                 self.line(format_args!("  [the answer failed: {why}]"))
@@ -136,7 +151,7 @@ impl Renderer {
 
     fn line(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
         self.close_line()?;
-        writeln!(self.out, "{text}")
+        writeln!(self.out, "{}", clean(&text.to_string()))
     }
 
     fn close_line(&mut self) -> io::Result<()> {
@@ -166,10 +181,40 @@ pub(super) fn connected_again(away_ms: u64, lost_ms: u64) -> String {
     }
 }
 
+/// Words as they are: what cannot be seen, or not be told from a space, is told by its number.
+fn exactly(text: &str) -> String {
+    let seen = |c: char| c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric();
+    text.chars()
+        .map(|c| match seen(c) {
+            true => c.to_string(),
+            false => c.escape_unicode().to_string(),
+        })
+        .collect()
+}
+
+/// What is asked about a tool.
+pub(super) fn wants(name: &str, arguments: &str) -> String {
+    format!(
+        "the assistant wants to use {name} with {}",
+        exactly(arguments)
+    )
+}
+
+/// What is said of a tool that failed.
+pub(super) fn went_wrong(name: &str, why: Option<&str>) -> String {
+    match why {
+        Some(why) => {
+            let why = why.replace(char::is_control, " ");
+            format!("{name} has failed: {why}")
+        }
+        None => format!("{name} has failed"),
+    }
+}
+
 fn broken(error: io::Error) -> Exit {
     match error.kind() {
         // `kaiwa talk | head` is no failure.
-        io::ErrorKind::BrokenPipe => std::process::exit(0),
+        io::ErrorKind::BrokenPipe => leave(0),
         _ => Exit::new(
             Code::Output,
             format!("the transcript cannot be written: {error}"),
@@ -197,16 +242,91 @@ mod tests {
         }
     }
 
+    impl Page {
+        /// A renderer that writes here, for somebody who watches or not.
+        fn renderer(&self, live: bool) -> Renderer {
+            Renderer {
+                format: Format::Plain,
+                out: Box::new(self.clone()),
+                live,
+                open: None,
+                spent: None,
+            }
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("a lock").clone()).expect("text")
+        }
+    }
+
+    #[test]
+    fn nothing_from_a_server_steers_the_terminal() {
+        let nasty = || "\u{1b}]0;title\u{7}\u{9b}2J\u{202e}".to_owned();
+        let item = || "a".to_owned();
+        for live in [false, true] {
+            let page = Page::default();
+            let mut renderer = page.renderer(live);
+            for event in [
+                Event::AssistantDelta {
+                    item: item(),
+                    text: nasty(),
+                },
+                Event::AssistantDone {
+                    item: item(),
+                    text: nasty(),
+                },
+                Event::UserTranscriptDone {
+                    item: "u".to_owned(),
+                    text: nasty(),
+                    typed: false,
+                },
+                Event::Heard {
+                    item: item(),
+                    ms: 1,
+                    received_ms: 2,
+                    text: nasty(),
+                },
+                Event::Reconnecting {
+                    attempt: 1,
+                    message: nasty(),
+                },
+                Event::Warning { message: nasty() },
+                Event::Error {
+                    code: None,
+                    message: nasty(),
+                    event_id: None,
+                },
+                Event::ResponseDone {
+                    response: "r".to_owned(),
+                    status: "failed".to_owned(),
+                    reason: Some(nasty()),
+                    usage: None,
+                },
+            ] {
+                renderer
+                    .show(&Moment { at_ms: 0, event })
+                    .expect("is shown");
+            }
+            let text = page.text();
+            assert_eq!(text.matches("]0;title").count(), 7, "{text:?}");
+            assert_eq!(clean(&text), text);
+        }
+    }
+
+    #[test]
+    fn a_question_about_a_tool_cannot_steer_the_terminal() {
+        assert_eq!(
+            wants("shell", "{\"command\":\"ls\u{1b}[2J\"}"),
+            "the assistant wants to use shell with {\"command\":\"ls\\u{1b}[2J\"}"
+        );
+        assert_eq!(went_wrong("a", Some("b\nc")), "a has failed: b c");
+        assert_eq!(went_wrong("a", None), "a has failed");
+    }
+
     #[test]
     fn a_lost_connection_is_one_line_and_its_return_another() {
         let page = Page::default();
-        let mut renderer = Renderer {
-            format: Format::Plain,
-            out: Box::new(page.clone()),
-            live: false,
-            open: None,
-            spent: None,
-        };
+        let mut renderer = page.renderer(false);
         let message = |text: &str| text.to_owned();
         for event in [
             Event::Reconnecting {
@@ -230,9 +350,8 @@ mod tests {
                 .show(&Moment { at_ms: 0, event })
                 .expect("is shown");
         }
-        let shown = String::from_utf8(page.0.lock().expect("a lock").clone()).expect("text");
         assert_eq!(
-            shown,
+            page.text(),
             "  [the connection was lost; connecting again]\n  [connected again after 1.2 s]\n  \
              [connected again after 42.0 s; 12.0 s of what you said before are lost, say it again]\n"
         );

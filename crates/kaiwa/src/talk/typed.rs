@@ -1,9 +1,13 @@
 //! Typed turns from stdin.
 
-use std::{io, thread, time::Duration};
+use std::{
+    io, thread,
+    time::{Duration, Instant},
+};
 
 use kaiwa_client::{Handle, HandleError};
 
+use super::questions::Questions;
 use crate::{
     exit::{Code, Exit},
     output,
@@ -29,8 +33,8 @@ pub(super) fn give(handle: &Handle, turns: Vec<String>) -> Result<(), Exit> {
 }
 
 /// Reads lines in a thread of their own, because a read of stdin cannot be abandoned.
-/// The end of the input lets the conversation end.
-pub(super) fn read_lines(handle: Handle, interrupt: bool) {
+/// The end of the input lets the conversation end. A line may be the answer to a question.
+pub(super) fn read_lines(handle: Handle, interrupt: bool, questions: Questions) {
     thread::spawn(move || {
         for line in io::stdin().lines() {
             let line = match line {
@@ -43,8 +47,11 @@ pub(super) fn read_lines(handle: Handle, interrupt: bool) {
             if line.trim().is_empty() {
                 continue;
             }
+            let answer = questions.answer(&line, Instant::now());
             let said = patiently(|| {
-                if interrupt {
+                if let Some((item, agreed)) = &answer {
+                    handle.confirm(item.as_str(), *agreed)
+                } else if interrupt {
                     handle.say(line.as_str())
                 } else {
                     handle.say_next(line.as_str())

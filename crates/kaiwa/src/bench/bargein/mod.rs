@@ -71,7 +71,7 @@ pub(crate) async fn run(arguments: BargeinArgs) -> Result<(), Exit> {
     };
     let prompts = Prompts::default();
     engines.language_model = prompts.read_over(engines.language_model);
-    let mut config = engines::server_config(&engines, &arguments.engines);
+    let mut config = engines::server_config(&engines, &arguments.engines)?;
     config.seed = Some(SEED);
     let stage = Stage {
         server: Server::new(engines, config),

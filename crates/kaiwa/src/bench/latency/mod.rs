@@ -60,7 +60,7 @@ pub(crate) async fn run(arguments: LatencyArgs) -> Result<(), Exit> {
     );
     let engines = talk::load(arguments.engines.clone(), &[]).await?;
     let log = TurnLog::new();
-    let mut config = engines::server_config(&engines, &arguments.engines);
+    let mut config = engines::server_config(&engines, &arguments.engines)?;
     log.observe(&mut config);
     let asker = Asker {
         server: Server::new(engines, config),

@@ -1,6 +1,6 @@
 //! What keys mean.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// A key with its meaning on the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(super) enum Key {
     PageDown,
     PageUp,
     Paste(String),
+    /// Ctrl-Z: back to the shell for a while.
+    Pause,
     /// The screen is drawn anew.
     Redraw,
     Right,
@@ -36,8 +38,19 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// What a key of the terminal means; `None` for nothing.
-    pub(super) fn of(event: &KeyEvent) -> Option<Self> {
+    /// What the terminal tells means; `None` for nothing that a key could.
+    pub(super) fn told(event: Event) -> Option<Self> {
+        match event {
+            Event::Key(event) => Self::of(&event),
+            Event::Paste(text) => Some(Self::Paste(text)),
+            // Wherever a key is let go of from now on, it is not told here.
+            Event::FocusLost => Some(Self::TalkReleased),
+            Event::FocusGained | Event::Mouse(_) | Event::Resize(..) => None,
+        }
+    }
+
+    /// What a key of the terminal means.
+    fn of(event: &KeyEvent) -> Option<Self> {
         let control = event.modifiers.contains(KeyModifiers::CONTROL);
         let alt = event.modifiers.contains(KeyModifiers::ALT);
         if event.kind == KeyEventKind::Release {
@@ -58,6 +71,7 @@ impl Key {
                 't' => Self::Mute,
                 'u' => Self::Clear,
                 'w' => Self::DeleteWord,
+                'z' => Self::Pause,
                 _ => return None,
             },
             KeyCode::Char(_) if alt && !control => return None,
@@ -79,8 +93,9 @@ impl Key {
             KeyCode::Up => Self::Up,
             _ => return None,
         };
-        // A key that is held down says so again and again: a switch is not to flicker.
-        let is_switch = matches!(key, Self::Mute | Self::Stop | Self::Talk);
+        // A key that is held down says so again and again: a switch is not to flicker. Most
+        // terminals call each time a press; of these the model knows.
+        let is_switch = matches!(key, Self::Mute | Self::Pause | Self::Stop | Self::Talk);
         (is_first || !is_switch).then_some(key)
     }
 }
@@ -102,6 +117,7 @@ mod tests {
             (KeyCode::Char('c'), With::CONTROL, Some(Key::Stop)),
             (KeyCode::Char('D'), With::CONTROL, Some(Key::Finish)),
             (KeyCode::Char('t'), With::CONTROL, Some(Key::Mute)),
+            (KeyCode::Char('z'), With::CONTROL, Some(Key::Pause)),
             (
                 KeyCode::Char('@'),
                 With::CONTROL | With::ALT,
@@ -132,5 +148,13 @@ mod tests {
         let released = |code| of(code, none, KeyEventKind::Release);
         assert_eq!(released(KeyCode::Char(' ')), Some(Key::TalkReleased));
         assert_eq!(released(KeyCode::Char('a')), None);
+    }
+
+    #[test]
+    fn with_the_focus_goes_the_key_that_is_held() {
+        assert_eq!(Key::told(Event::FocusLost), Some(Key::TalkReleased));
+        assert_eq!(Key::told(Event::FocusGained), None);
+        let pasted = Event::Paste("text".to_owned());
+        assert_eq!(Key::told(pasted), Some(Key::Paste("text".to_owned())));
     }
 }

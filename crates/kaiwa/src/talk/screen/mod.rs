@@ -6,12 +6,14 @@ mod layout;
 mod line;
 mod model;
 mod preparing;
+mod signals;
+mod switch;
 mod terminal;
 mod transcript;
 mod view;
 mod wrap;
 
-use std::{future::Future, pin::Pin, process, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use crossterm::event::{Event as Input, EventStream};
 use futures_util::StreamExt;
@@ -24,12 +26,13 @@ pub(crate) use self::terminal::tells_releases;
 use self::{
     keys::Key,
     model::{Action, Facts, Model, Talk},
+    signals::{Signals, Told},
     terminal::Taken,
 };
 use super::{Outcome, desk::Desk};
 use crate::{
-    exit::{Code, Exit},
-    output, stop,
+    exit::{Code, Exit, leave},
+    output,
 };
 
 /// How often meters move and what happened is shown.
@@ -67,7 +70,7 @@ pub(super) struct Screen {
     inputs: EventStream,
     begun: Instant,
     tick: Interval,
-    signal: Pin<Box<dyn Future<Output = ()> + Send>>,
+    signals: Signals,
     /// Whether somebody sits at the terminal.
     there: bool,
     /// Whether the screen shows less than the model knows.
@@ -105,7 +108,7 @@ impl Screen {
             inputs: EventStream::new(),
             begun: Instant::now(),
             tick,
-            signal: Box::pin(stop::requested()),
+            signals: Signals::new(),
             there: true,
             stale: true,
         };
@@ -146,7 +149,8 @@ impl Screen {
         }
     }
 
-    /// Shows a conversation until its end. `see` sees every moment, too.
+    /// Shows a conversation until its end, which what fails here hastens. `see` sees every moment,
+    /// too.
     pub(super) async fn follow(
         &mut self,
         mut conversation: Conversation,
@@ -154,26 +158,32 @@ impl Screen {
         mut see: impl FnMut(&Moment),
     ) -> Result<Outcome, Exit> {
         let mut outcome = Outcome::default();
+        // Why it cannot be shown any more.
+        let mut failure = None;
         loop {
             tokio::select! {
                 moment = conversation.next() => {
                     let Some(moment) = moment else {
-                        return Ok(outcome);
+                        break;
                     };
                     outcome.note(&moment.event);
                     self.model.moment(&moment);
                     see(&moment);
                     self.stale = true;
                 }
-                actions = self.next() => for action in actions? {
-                    if let Action::Stop { interrupted } = action {
-                        outcome.interrupted = interrupted;
+                actions = self.next(), if failure.is_none() => {
+                    let done = actions.and_then(|actions| self.tell(actions, handle, &mut outcome));
+                    if let Err(error) = done {
+                        failure = Some(error);
                         handle.stop();
-                    } else {
-                        self.tell(&action, handle)?;
                     }
-                },
+                }
             }
+        }
+        match failure {
+            // Whose terminal went away ended the conversation thereby.
+            Some(failure) if !outcome.interrupted => Err(failure),
+            _ => Ok(outcome),
         }
     }
 
@@ -211,53 +221,86 @@ impl Screen {
                     self.model.transcript.note(&line);
                     self.stale = true;
                 }
-                let now_ms = self.begun.elapsed().as_millis() as u64;
+                if terminal::is_lost() {
+                    return Err(broken_down());
+                }
+                let now_ms = self.now_ms();
+                let due = self.model.due(now_ms);
+                self.stale |= !due.is_empty();
                 if self.model.tick(now_ms, self.desk.loudest()) || self.stale {
                     self.taken.draw(&self.model)?;
                     self.stale = false;
                 }
-                Ok(Vec::new())
+                Ok(due)
             }
-            () = &mut self.signal => {
-                self.signal = Box::pin(stop::requested());
+            told = self.signals.next() => {
                 self.stale = true;
-                Ok(self.model.key(Key::Stop))
+                Ok(match told {
+                    Told::Continued => {
+                        self.renew()?;
+                        Vec::new()
+                    }
+                    Told::Pause => self.model.key(Key::Pause, self.now_ms()),
+                    Told::Stop => self.model.stop(),
+                })
             }
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64
     }
 
     fn input(&mut self, input: Input) -> Vec<Action> {
-        match input {
-            Input::Key(event) => match Key::of(&event) {
-                Some(key) => self.model.key(key),
-                None => Vec::new(),
-            },
-            Input::Paste(text) => self.model.key(Key::Paste(text)),
-            Input::Resize(columns, rows) => {
-                self.model.resize(columns, rows);
-                Vec::new()
-            }
-            Input::FocusGained | Input::FocusLost | Input::Mouse(_) => Vec::new(),
+        if let Input::Resize(columns, rows) = input {
+            self.model.resize(columns, rows);
+            return Vec::new();
+        }
+        match Key::told(input) {
+            Some(key) => self.model.key(key, self.now_ms()),
+            None => Vec::new(),
         }
     }
 
-    /// Does what concerns the conversation; that it has ended, it says itself.
-    fn tell(&mut self, action: &Action, handle: &Handle) -> Result<(), Exit> {
-        let told = match action {
-            Action::Commit => handle.commit(),
-            Action::Interrupt => handle.interrupt(),
-            Action::Say(text) => {
-                if let Err(error) = handle.say(text.as_str()) {
-                    self.model.refused(text, &error.to_string());
-                    self.stale = true;
+    /// Does what was asked for; that the conversation has ended, it says itself.
+    fn tell(
+        &mut self,
+        actions: Vec<Action>,
+        handle: &Handle,
+        outcome: &mut Outcome,
+    ) -> Result<(), Exit> {
+        for action in actions {
+            let told = match action {
+                Action::Commit => handle.commit(),
+                Action::Confirm { item, agreed } => {
+                    let told = handle.confirm(item.as_str(), agreed);
+                    if told.is_err() {
+                        self.model.unanswered(&item);
+                    }
+                    told
                 }
-                Ok(())
+                Action::Interrupt => handle.interrupt(),
+                Action::Say(text) => {
+                    if let Err(error) = handle.say(text.as_str()) {
+                        self.model.refused(&text, &error.to_string());
+                        self.stale = true;
+                    }
+                    Ok(())
+                }
+                Action::Stop { interrupted } => {
+                    outcome.interrupted = interrupted;
+                    handle.stop();
+                    Ok(())
+                }
+                other => {
+                    self.act(&other)?;
+                    Ok(())
+                }
+            };
+            if let Err(error) = told {
+                self.model.hint(&error.to_string());
+                self.stale = true;
             }
-            other => return self.act(other),
-        };
-        if let Err(error) = told {
-            self.model.hint(&error.to_string());
-            self.stale = true;
         }
         Ok(())
     }
@@ -267,16 +310,32 @@ impl Screen {
         match action {
             Action::Exit => {
                 terminal::give_back();
-                print(&self.model)?;
-                process::exit(i32::from(Code::Interrupted as u8));
+                print(&self.model).ok();
+                leave(Code::Interrupted as u8);
             }
             Action::Microphone(open) => self.desk.open_microphone(*open),
+            Action::Pause => {
+                terminal::give_back();
+                if let Err(refused) = signals::pause() {
+                    self.renew()?;
+                    self.model.hint(&refused.to_string());
+                }
+                self.stale = true;
+            }
             Action::Redraw => {
                 self.taken.clear()?;
                 self.taken.draw(&self.model)?;
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// The terminal is ours again after a pause, and may have another size.
+    fn renew(&mut self) -> Result<(), Exit> {
+        self.taken.renew()?;
+        let (columns, rows) = self.taken.size()?;
+        self.model.resize(columns, rows);
         Ok(())
     }
 }
@@ -292,3 +351,19 @@ fn print(model: &Model) -> Result<(), Exit> {
         None => Ok(()),
     }
 }
+
+/// What is said where a part of the program panicked, whose own words stand above.
+fn broken_down() -> Exit {
+    Exit::new(
+        Code::Failure,
+        "a part of kaiwa broke down, and the conversation was ended",
+    )
+    .with_hint("report the lines above; talk --plain may go on where the screen cannot")
+}
+
+#[cfg(all(test, unix))]
+#[path = "../../../tests/common/pty.rs"]
+mod pty;
+
+#[cfg(all(test, unix))]
+mod panic_tests;

@@ -11,12 +11,12 @@ use std::{
 
 use crossterm::{
     event::{
-        DisableBracketedPaste, EnableBracketedPaste, KeyboardEnhancementFlags,
-        PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+        DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
+        KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
     },
     execute, terminal,
 };
-use ratatui::{Terminal, backend::CrosstermBackend};
+use ratatui::{Terminal, backend::CrosstermBackend, layout::Rect};
 
 use super::{
     model::Model,
@@ -31,11 +31,14 @@ use crate::{
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether it was asked to tell when keys are let go of.
 static TELLS: AtomicBool = AtomicBool::new(false);
+/// Whether something panicked since the terminal was ours first.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while it is ours; dropped, it is as it was.
 pub(super) struct Taken {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     palette: Palette,
+    releases: bool,
 }
 
 /// Whether the terminal tells when a key is let go of. It is asked, and answers at once.
@@ -43,37 +46,33 @@ pub(crate) fn tells_releases() -> bool {
     terminal::supports_keyboard_enhancement().unwrap_or(false)
 }
 
+/// Whether something panicked, and the terminal was given back for that to be read.
+pub(super) fn is_lost() -> bool {
+    LOST.load(Ordering::SeqCst)
+}
+
 impl Taken {
-    /// Takes the terminal over. What is said to stderr meanwhile waits.
+    /// Takes the terminal over, with releases of keys if it can tell them. What is said to stderr
+    /// meanwhile waits.
     pub(super) fn new(releases: bool) -> Result<Self, Exit> {
         give_back_on_panic();
-        // From here on, dropping it undoes what was done.
-        TAKEN.store(true, Ordering::SeqCst);
-        let taken = Self::take(releases);
-        if taken.is_err() {
-            give_back();
-        }
-        taken.map_err(unusable)
+        take(releases).map_err(unusable)?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
+        Ok(Self {
+            terminal: terminal.inspect_err(|_| give_back()).map_err(unusable)?,
+            palette: Palette::of_environment(),
+            releases,
+        })
     }
 
-    fn take(releases: bool) -> io::Result<Self> {
-        output::hold();
-        terminal::enable_raw_mode()?;
-        execute!(
-            io::stdout(),
-            terminal::EnterAlternateScreen,
-            EnableBracketedPaste
-        )?;
-        if releases {
-            TELLS.store(true, Ordering::SeqCst);
-            let flags = KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES
-                | KeyboardEnhancementFlags::REPORT_EVENT_TYPES;
-            execute!(io::stdout(), PushKeyboardEnhancementFlags(flags))?;
+    /// Takes the terminal over again, whoever had it meanwhile and whatever they made of it.
+    pub(super) fn renew(&mut self) -> Result<(), Exit> {
+        if is_lost() {
+            return Ok(());
         }
-        Ok(Self {
-            terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
-            palette: Palette::of_environment(),
-        })
+        give_back();
+        take(self.releases).map_err(unusable)?;
+        self.clear()
     }
 
     /// Columns and rows.
@@ -82,7 +81,8 @@ impl Taken {
         Ok((size.width, size.height))
     }
 
-    /// Shows the model. After a panic somewhere the terminal is no longer ours to draw on.
+    /// Shows the model. After a panic somewhere, and in a pause, the terminal is not ours to draw
+    /// on.
     pub(super) fn draw(&mut self, model: &Model) -> Result<(), Exit> {
         if !TAKEN.load(Ordering::SeqCst) {
             return Ok(());
@@ -100,8 +100,44 @@ impl Taken {
 
     /// Forgets what is on the terminal, so that all of it is drawn anew.
     pub(super) fn clear(&mut self) -> Result<(), Exit> {
-        self.terminal.clear().map_err(unusable)
+        // `Terminal::clear` would ask where the cursor is and wait for an answer among the keys;
+        // to be resized does the same without.
+        let size = self.terminal.size();
+        let cleared = size.and_then(|size| self.terminal.resize(Rect::from(size)));
+        cleared.map_err(unusable)
     }
+}
+
+fn take(releases: bool) -> io::Result<()> {
+    // From here on, giving it back undoes what was done.
+    TAKEN.store(true, Ordering::SeqCst);
+    let taken = set_up(releases);
+    if taken.is_err() {
+        give_back();
+    }
+    taken
+}
+
+fn set_up(releases: bool) -> io::Result<()> {
+    output::hold();
+    terminal::enable_raw_mode()?;
+    execute!(
+        io::stdout(),
+        terminal::EnterAlternateScreen,
+        EnableBracketedPaste
+    )?;
+    if releases {
+        TELLS.store(true, Ordering::SeqCst);
+        let flags = KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES
+            | KeyboardEnhancementFlags::REPORT_EVENT_TYPES;
+        // What is let go of elsewhere is told to others: then the focus tells.
+        execute!(
+            io::stdout(),
+            PushKeyboardEnhancementFlags(flags),
+            EnableFocusChange
+        )?;
+    }
+    Ok(())
 }
 
 impl Drop for Taken {
@@ -117,7 +153,12 @@ pub(super) fn give_back() {
     }
     // Each is tried, whatever became of those before: half a terminal is better than none.
     if TELLS.swap(false, Ordering::SeqCst) {
-        execute!(io::stdout(), PopKeyboardEnhancementFlags).ok();
+        execute!(
+            io::stdout(),
+            DisableFocusChange,
+            PopKeyboardEnhancementFlags
+        )
+        .ok();
     }
     execute!(
         io::stdout(),
@@ -136,6 +177,7 @@ fn give_back_on_panic() {
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
+            LOST.store(true, Ordering::SeqCst);
             give_back();
             before(info);
         }));

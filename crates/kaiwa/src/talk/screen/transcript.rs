@@ -1,12 +1,20 @@
 //! What both sides have said, in order, and what of it was heard.
 
-use std::fmt::Write;
+use std::{cell::RefCell, collections::VecDeque, fmt::Write};
 
 use super::wrap::{Kind, Row, wrap};
-use crate::talk::render::cut_in;
+use crate::{output::clean, talk::render::cut_in};
 
 /// What stands for speech whose words are not known yet.
 const UNKNOWN: &str = "…";
+/// What stands for speech whose words will never be known.
+const NEVER_KNOWN: &str = "[not transcribed]";
+
+/// Entries that are kept, and printed in the end: an hour's talk. Older ones are forgotten.
+const MOST: usize = 1000;
+/// How many of them may be what kaiwa says itself: a log that tells everything is not to push
+/// out what was said.
+const MOST_NOTES: usize = 200;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
@@ -18,6 +26,8 @@ enum Who {
 /// Something that was said.
 #[derive(Debug)]
 struct Said {
+    /// Ascends from entry to entry.
+    number: u64,
     who: Who,
     /// `None` for a turn that the server has not named yet, and for what kaiwa says.
     item: Option<String>,
@@ -25,6 +35,22 @@ struct Said {
     /// All words are known.
     done: bool,
     state: State,
+    /// Its rows, since they were last asked for. Whoever changes the entry takes them away.
+    wrapped: RefCell<Option<Wrapped>>,
+}
+
+/// The rows of an entry in so many columns.
+#[derive(Debug)]
+struct Wrapped {
+    columns: usize,
+    rows: Vec<Row>,
+}
+
+/// A row of the transcript, wherever it moves to: an entry, and how many rows of it stand above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    number: u64,
+    row: usize,
 }
 
 /// How far the sound of an item has come.
@@ -41,15 +67,29 @@ enum State {
 /// The transcript. Speech stands where it began, although its words may come later.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    entries: Vec<Said>,
+    entries: VecDeque<Said>,
+    /// Entries that there have been.
+    count: u64,
 }
 
 impl Transcript {
     /// The user begins to speak; `item` is what the server calls it, if it does.
     pub(super) fn user_begins(&mut self, item: Option<&str>) {
         if item.is_none_or(|item| self.find(item).is_none()) {
-            let item = item.map(str::to_owned);
-            self.entries.push(Said::new(Who::You, item));
+            self.push(Who::You, item.map(str::to_owned));
+        }
+    }
+
+    /// The session is lost, and with it the words that were to come of what the user said. What
+    /// is being said (`speaking`) begins anew in the next session.
+    pub(super) fn abandon(&mut self, speaking: bool) {
+        if speaking && let Some(last) = self.entries.iter().rposition(Said::is_wordless) {
+            self.entries.remove(last);
+        }
+        for said in self.entries.iter_mut().filter(|said| said.is_wordless()) {
+            NEVER_KNOWN.clone_into(&mut said.text);
+            said.done = true;
+            said.wrapped.take();
         }
     }
 
@@ -137,28 +177,87 @@ impl Transcript {
     /// Something that kaiwa says itself. What it has just said it does not repeat.
     pub(super) fn note(&mut self, text: &str) {
         let text = clean(text);
-        match self.entries.last() {
+        match self.entries.back() {
             Some(last) if last.who == Who::Kaiwa && last.text == text => {}
-            _ => self.entries.push(Said {
-                text,
-                done: true,
-                ..Said::new(Who::Kaiwa, None)
-            }),
+            _ => {
+                let said = self.push(Who::Kaiwa, None);
+                said.text = text;
+                said.done = true;
+            }
         }
     }
 
-    /// The transcript in rows of so many columns.
-    pub(super) fn rows(&self, columns: usize) -> Vec<Row> {
+    /// Something is asked, be it what was said last.
+    pub(super) fn ask(&mut self, text: &str) {
+        let said = self.push(Who::Kaiwa, None);
+        said.text = text.to_owned();
+        said.done = true;
+    }
+
+    /// The rows in so many columns from the latest note with these words on.
+    pub(super) fn rows_since(&self, note: &str, columns: usize) -> Option<usize> {
+        let is_it = |said: &Said| said.who == Who::Kaiwa && said.text == note;
+        let at = self.entries.iter().rposition(is_it)?;
+        Some(self.heights(columns).skip(at).sum())
+    }
+
+    /// How many rows the transcript has in so many columns.
+    pub(super) fn height(&self, columns: usize) -> usize {
+        self.heights(columns).sum()
+    }
+
+    /// `height` of its rows, from the row `first` on.
+    pub(super) fn rows(&self, columns: usize, first: usize, height: usize) -> Vec<Row> {
         let mut rows = Vec::new();
+        let mut above = 0;
         for said in &self.entries {
-            let mut parts = said.parts();
-            // Nothing hangs at the end of an answer that goes on.
-            if let Some((_, last)) = parts.last_mut() {
-                *last = last.trim_end();
+            let room = height - rows.len();
+            if room == 0 {
+                break;
             }
-            wrap(&parts, columns, &mut rows);
+            said.with_rows(columns, |its| {
+                let skipped = first.saturating_sub(above);
+                rows.extend(its.iter().skip(skipped).take(room).cloned());
+                above += its.len();
+            });
         }
         rows
+    }
+
+    /// Where a place is among the rows of so many columns. One that is gone is where what came
+    /// after it is.
+    pub(super) fn row_of(&self, place: Place, columns: usize) -> usize {
+        let entry = self.at_or_after(place.number);
+        let above = self.heights(columns).take(entry).sum::<usize>();
+        match self.entries.get(entry) {
+            Some(said) if said.number == place.number => {
+                above + said.with_rows(columns, |rows| place.row.min(rows.len().saturating_sub(1)))
+            }
+            _ => above,
+        }
+    }
+
+    /// What stands in a row; `None` below the last one.
+    pub(super) fn place_of(&self, row: usize, columns: usize) -> Option<Place> {
+        let mut row = row;
+        for (said, height) in self.entries.iter().zip(self.heights(columns)) {
+            if row < height {
+                let number = said.number;
+                return Some(Place { number, row });
+            }
+            row -= height;
+        }
+        None
+    }
+
+    fn heights(&self, columns: usize) -> impl Iterator<Item = usize> {
+        let entries = self.entries.iter();
+        entries.map(move |said| said.with_rows(columns, <[Row]>::len))
+    }
+
+    /// The index of an entry, or of the first after it.
+    fn at_or_after(&self, number: u64) -> usize {
+        self.entries.partition_point(|said| said.number < number)
     }
 
     /// The transcript as `kaiwa talk` prints it where there is no screen.
@@ -196,36 +295,85 @@ impl Transcript {
 
     /// The entry of an item, made where there is none.
     fn said(&mut self, who: Who, item: &str) -> &mut Said {
-        let found = self.entries.iter().rposition(|said| said.is(item));
-        let index = found.unwrap_or(self.entries.len());
-        if found.is_none() {
-            self.entries.push(Said::new(who, Some(item.to_owned())));
+        match self.entries.iter().rposition(|said| said.is(item)) {
+            Some(index) => self.changing(index),
+            None => self.push(who, Some(item.to_owned())),
         }
-        &mut self.entries[index]
     }
 
     fn find(&mut self, item: &str) -> Option<&mut Said> {
-        self.entries.iter_mut().rev().find(|said| said.is(item))
+        let index = self.entries.iter().rposition(|said| said.is(item))?;
+        Some(self.changing(index))
+    }
+
+    /// An entry that is about to change.
+    fn changing(&mut self, index: usize) -> &mut Said {
+        let said = &mut self.entries[index];
+        said.wrapped.take();
+        said
+    }
+
+    /// A new entry at the end. The oldest make room for it.
+    fn push(&mut self, who: Who, item: Option<String>) -> &mut Said {
+        let is_note = |said: &Said| said.who == Who::Kaiwa;
+        let notes = self.entries.iter().filter(|said| is_note(said)).count();
+        if who == Who::Kaiwa && notes >= MOST_NOTES {
+            let oldest = self.entries.iter().position(is_note);
+            oldest.and_then(|oldest| self.entries.remove(oldest));
+        } else if self.entries.len() >= MOST {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(Said::new(self.count, who, item));
+        self.count += 1;
+        self.changing(self.entries.len() - 1)
     }
 }
 
 impl Said {
-    fn new(who: Who, item: Option<String>) -> Self {
+    fn new(number: u64, who: Who, item: Option<String>) -> Self {
         Self {
+            number,
             who,
             item,
             text: String::new(),
             done: false,
             state: State::Open,
+            wrapped: RefCell::default(),
         }
+    }
+
+    /// Shows its rows of so many columns, made anew only where they have to be.
+    fn with_rows<T>(&self, columns: usize, see: impl FnOnce(&[Row]) -> T) -> T {
+        let mut wrapped = self.wrapped.borrow_mut();
+        if wrapped.as_ref().is_none_or(|its| its.columns != columns) {
+            *wrapped = None;
+        }
+        see(&wrapped.get_or_insert_with(|| self.wrap(columns)).rows)
+    }
+
+    fn wrap(&self, columns: usize) -> Wrapped {
+        let mut parts = self.parts();
+        // Nothing hangs at the end of an answer that goes on.
+        if let Some((_, last)) = parts.last_mut() {
+            *last = last.trim_end();
+        }
+        let mut rows = Vec::new();
+        wrap(&parts, columns, &mut rows);
+        Wrapped { columns, rows }
     }
 
     fn is(&self, item: &str) -> bool {
         self.item.as_deref() == Some(item)
     }
 
+    /// Whether it waits for a name from the server.
     fn is_unnamed(&self) -> bool {
-        self.who == Who::You && self.item.is_none()
+        self.who == Who::You && self.item.is_none() && !self.done
+    }
+
+    /// Whether it is speech of which no word has come yet.
+    fn is_wordless(&self) -> bool {
+        self.who == Who::You && self.text.is_empty() && !self.done
     }
 
     fn parts(&self) -> Vec<(Kind, &str)> {
@@ -268,142 +416,6 @@ impl Said {
     }
 }
 
-/// Text from outside without what would move a terminal's cursor.
-fn clean(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\n' => '\n',
-            control if control.is_control() => ' ',
-            character => character,
-        })
-        .collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(transcript: &Transcript) -> Vec<String> {
-        let rows = transcript.rows(200);
-        rows.iter()
-            .map(|row| row.0.iter().map(|(_, text)| text.as_str()).collect())
-            .collect()
-    }
-
-    #[test]
-    fn speech_stands_where_it_began_although_its_words_come_later() {
-        let mut transcript = Transcript::default();
-        transcript.user_begins(Some("u"));
-        transcript.assistant_delta("a", " Paris");
-        assert_eq!(shown(&transcript), ["you: …", "assistant: Paris"]);
-        transcript.user_delta("u", "The capital");
-        transcript.user_done("u", "The capital of France?");
-        transcript.assistant_done("a", " Paris. ");
-        assert_eq!(
-            shown(&transcript),
-            ["you: The capital of France?", "assistant: Paris."]
-        );
-        assert_eq!(
-            transcript.plain(),
-            "you: The capital of France?\nassistant: Paris.\n"
-        );
-    }
-
-    #[test]
-    fn a_turn_that_has_no_name_takes_the_first_that_comes() {
-        let mut transcript = Transcript::default();
-        transcript.user_begins(None);
-        transcript.assistant_delta("a", "Paris.");
-        // What is typed has its name from the beginning.
-        transcript.user_typed("t", "Why?");
-        transcript.user_done("u", "France?");
-        let all = ["you: France?", "assistant: Paris.", "you: Why?"];
-        assert_eq!(shown(&transcript), all);
-        transcript.user_begins(None);
-        transcript.user_begins(Some("u"));
-        transcript.forget_unnamed();
-        assert_eq!(shown(&transcript), all);
-    }
-
-    #[test]
-    fn of_a_turn_without_words_nothing_stays() {
-        let mut transcript = Transcript::default();
-        transcript.user_begins(Some("u"));
-        transcript.user_done("u", " ");
-        transcript.assistant_done("a", "");
-        assert!(shown(&transcript).is_empty());
-        assert_eq!(transcript.plain(), "");
-    }
-
-    #[test]
-    fn what_was_not_heard_is_marked_in_words() {
-        let mut transcript = Transcript::default();
-        transcript.assistant_delta("a", " It lies on the Seine");
-        transcript.cut("a", 400, " It lies");
-        // The rest of the text may come after the interruption.
-        transcript.assistant_done("a", " It lies on the Seine.");
-        assert_eq!(
-            shown(&transcript),
-            ["assistant: It lies [not heard: on the Seine.]"]
-        );
-        transcript.assistant_delta("b", "Well");
-        transcript.never_heard("b");
-        transcript.never_heard("a");
-        assert_eq!(shown(&transcript)[1], "assistant: [not heard: Well]");
-        transcript.cut("c", 0, "");
-        assert_eq!(shown(&transcript)[2], "assistant: [not heard]");
-        assert!(
-            transcript.plain().starts_with(
-                "assistant: It lies on the Seine.\n  [you cut in after 0.4 s; heard: \"It lies\"]\n"
-            ),
-            "{}",
-            transcript.plain()
-        );
-    }
-
-    #[test]
-    fn an_item_that_was_heard_whole_has_no_mark() {
-        let mut transcript = Transcript::default();
-        transcript.assistant_delta("a", "Yes.");
-        transcript.played("a");
-        assert!(!transcript.is_unplayed_after("a"));
-        transcript.never_heard("a");
-        transcript.played("unknown");
-        assert_eq!(shown(&transcript), ["assistant: Yes."]);
-    }
-
-    #[test]
-    fn nothing_from_outside_steers_the_terminal() {
-        let mut transcript = Transcript::default();
-        transcript.assistant_delta("a", "one\u{1b}[2Jtwo\u{9b}31m");
-        transcript.user_done("u", "three\u{7}");
-        transcript.note("four\r\tfive");
-        for shown in [shown(&transcript).concat(), transcript.plain()] {
-            assert!(
-                !shown.replace('\n', "").contains(char::is_control),
-                "{shown:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_assistant_goes_on_with_its_next_item() {
-        let mut transcript = Transcript::default();
-        // It was written, and is never played.
-        transcript.assistant_delta("text", "1.");
-        transcript.assistant_delta("a", "Two.");
-        transcript.assistant_delta("b", "Three.");
-        transcript.played("a");
-        assert!(transcript.is_unplayed_after("a"));
-        transcript.played("b");
-        assert!(!transcript.is_unplayed_after("b"));
-    }
-
-    #[test]
-    fn a_note_is_not_repeated() {
-        let mut transcript = Transcript::default();
-        transcript.note("The microphone is gone.");
-        transcript.note("The microphone is gone.");
-        assert_eq!(shown(&transcript), ["* The microphone is gone."]);
-    }
-}
+#[path = "transcript_tests.rs"]
+mod tests;

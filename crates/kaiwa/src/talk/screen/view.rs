@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{
     layout::Regions,
-    model::{Meter, Model, Phase, Talk},
+    model::{CELLS, Meter, Model, Phase, Talk},
     preparing::Preparing,
     wrap::{Kind, fitting, width},
 };
@@ -131,6 +131,7 @@ fn title(model: &Model, phase: &Phase, area: Rect, buffer: &mut Buffer) {
 /// What is going on, in words.
 fn words(phase: &Phase, talk: Talk) -> String {
     match phase {
+        Phase::Asking(name) => format!("may {name} be used?"),
         Phase::Connecting => "connecting".to_owned(),
         Phase::Ending => "ending".to_owned(),
         Phase::Hearing => "hearing you".to_owned(),
@@ -183,7 +184,8 @@ fn side(
     device: Option<&str>,
     area: Rect,
 ) -> String {
-    let cells = if area.width < 50 { 8 } else { 16 };
+    let [wide, narrow] = CELLS;
+    let cells = if area.width < 50 { narrow } else { wide };
     let bar = match covered {
         Some(word) => format!("{word:^cells$}"),
         None => format!("{:<cells$}", "|".repeat(meter.filled(cells))),
@@ -288,13 +290,21 @@ fn keys(model: &Model, area: Rect) -> String {
         let keys = ["y fetch", "n end", "PgUp scroll"].map(str::to_owned);
         return fit(&keys, area);
     }
+    if let Some(name) = model.question() {
+        let keys = [
+            format!("y use {name}"),
+            "n refuse".to_owned(),
+            "Ctrl-C end".to_owned(),
+        ];
+        return fit(&keys, area);
+    }
     let talk = match (model.facts.talk, model.open) {
         (Talk::Freely, _) if model.facts.microphone.is_none() => None,
         (Talk::Freely, true) => Some("F2 mute"),
         (Talk::Freely, false) => Some("F2 unmute"),
-        (Talk::Holding, _) => Some("hold Ctrl-Space talk"),
-        (Talk::Pushing, false) => Some("Ctrl-Space talk"),
-        (Talk::Pushing, true) => Some("Ctrl-Space send"),
+        (Talk::Holding, _) => Some("hold Ctrl-Space/F4 talk"),
+        (Talk::Pushing, false) => Some("Ctrl-Space/F4 talk"),
+        (Talk::Pushing, true) => Some("Ctrl-Space/F4 send"),
     };
     let keys = [
         Some("Ctrl-C end"),

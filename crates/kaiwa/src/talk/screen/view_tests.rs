@@ -118,11 +118,13 @@ fn conversation() -> Vec<Event> {
         Event::ToolCallStarted {
             item: item("t1"),
             name: "forecast".to_owned(),
+            arguments: None,
         },
         Event::ToolCallDone {
             item: item("t1"),
             name: "forecast".to_owned(),
             failed: false,
+            why: None,
         },
         delta(
             "a1",
@@ -166,7 +168,7 @@ fn lively() -> Model {
     }
     model.tick(50, (0.02, 0.3));
     for character in "and on Friday".chars() {
-        model.key(Key::Char(character));
+        model.key(Key::Char(character), 100);
     }
     model
 }
@@ -247,6 +249,7 @@ fn every_state_differs_in_words() {
         Phase::Connecting,
         Phase::Ending,
         Phase::Hearing,
+        Phase::Asking("look".to_owned()),
         Phase::Listening,
         Phase::Preparing(Preparing::Asking),
         Phase::Preparing(Preparing::Checking("model".to_owned())),
@@ -266,7 +269,7 @@ fn every_state_differs_in_words() {
     assert_eq!(seen.len(), phases.len());
     let mut model = lively();
     let open = text(&mut model, (80, 24));
-    model.key(Key::Mute);
+    model.key(Key::Mute, 100);
     let muted = text(&mut model, (80, 24));
     assert!(
         open.contains("F2 mute") && !open.contains("MUTED"),
@@ -310,13 +313,13 @@ fn push_to_talk_says_which_key_sends() {
     });
     let closed = text(&mut model, (80, 24));
     assert!(
-        closed.contains("Ctrl-Space talk") && closed.contains("closed"),
+        closed.contains("Ctrl-Space/F4 talk") && closed.contains("closed"),
         "{closed}"
     );
-    model.key(Key::Talk);
+    model.key(Key::Talk, 100);
     let open = text(&mut model, (80, 24));
     assert!(
-        open.contains("Ctrl-Space send") && open.contains("> you"),
+        open.contains("Ctrl-Space/F4 send") && open.contains("> you"),
         "{open}"
     );
 }
@@ -328,10 +331,28 @@ fn a_reader_of_what_was_before_is_told_of_what_there_is_below() {
         model.transcript.note(&format!("note {number}"));
     }
     text(&mut model, (80, 24));
-    model.key(Key::Up);
+    model.key(Key::Up, 100);
     assert!(text(&mut model, (80, 24)).contains("── one more row: PgDn ──"));
-    model.key(Key::PageUp);
+    model.key(Key::PageUp, 100);
     assert!(text(&mut model, (80, 24)).contains("more rows: PgDn"));
+}
+
+#[test]
+fn a_question_about_a_tool_stands_with_its_keys() {
+    let mut model = lively();
+    model.moment(&Moment {
+        at_ms: 0,
+        event: Event::ToolConfirmation {
+            item: "i".to_owned(),
+            name: "shell".to_owned(),
+            arguments: r#"{"command":"rm -r /tmp/x"}"#.to_owned(),
+        },
+    });
+    let screen = text(&mut model, (80, 24));
+    let question = r#"* the assistant wants to use shell with {"command":"rm -r /tmp/x"}"#;
+    assert!(screen.contains(question), "{screen}");
+    assert!(screen.starts_with("kaiwa: may shell be used?"), "{screen}");
+    assert!(screen.contains("y use shell   n refuse"), "{screen}");
 }
 
 #[test]
@@ -342,7 +363,7 @@ fn the_cursor_stands_where_one_types() {
         draw(model, Palette::Plain, area, &mut Buffer::empty(area))
     };
     assert_eq!(cursor(&mut model, (80, 24)), Some(Position::new(15, 21)));
-    model.key(Key::Home);
+    model.key(Key::Home, 100);
     assert_eq!(cursor(&mut model, (80, 24)), Some(Position::new(2, 21)));
     assert_eq!(cursor(&mut model, (2, 24)), None);
 }
@@ -350,7 +371,7 @@ fn the_cursor_stands_where_one_types() {
 #[test]
 fn a_screen_of_any_size_is_drawn() {
     let mut model = lively();
-    model.key(Key::Paste("長い".repeat(200)));
+    model.key(Key::Paste("長い".repeat(200)), 100);
     for columns in 0..60 {
         for rows in [0, 1, 2, 3, 4, 10, 11, 12, 30] {
             let drawn = text(&mut model, (columns, rows));
