@@ -186,7 +186,9 @@ fn a_server_that_numbers_no_calls_sends_them_whole() {
 fn connections_are_used_again() {
     let peer = Peer::start((0..MANY).map(|_| hi()).collect());
     let model = model(&peer);
-    peer.reuses_a_connection(|| generate(&model, &prompt()).1.expect("an answer"));
+    peer.reuses_a_connection(|| {
+        generate(&model, &prompt()).1.expect("an answer");
+    });
 }
 
 #[test]
