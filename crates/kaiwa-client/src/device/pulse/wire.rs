@@ -19,6 +19,8 @@ use pulseaudio::protocol::{
 use crate::card::{Frame, TICK};
 use crate::device::DeviceError;
 
+/// Bytes of the secret by which a server knows its user's programs (`PA_NATIVE_COOKIE_LENGTH`).
+const COOKIE: usize = 256;
 /// How long the server may take to answer. A healthy one takes less than a ms.
 const ANSWER: Duration = Duration::from_secs(3);
 /// What may wait to be written: 64 ticks are more than any server's buffer here.
@@ -227,13 +229,16 @@ fn greet(socket: &UnixStream) -> Result<u16, ProtocolError> {
     socket.set_read_timeout(Some(ANSWER))?;
     socket.set_write_timeout(Some(ANSWER))?;
     let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
+    // Servers that let us in without one still want one of its length.
+    let mut cookie = cookie.unwrap_or_default();
+    cookie.resize(COOKIE, 0);
     let mut reader = BufReader::new(socket);
     let mut writer = socket;
     let auth = Command::Auth(AuthParams {
         version: MAX_VERSION,
         supports_shm: false,
         supports_memfd: false,
-        cookie: cookie.unwrap_or_default(),
+        cookie,
     });
     protocol::write_command_message(&mut writer, 0, &auth, MAX_VERSION)?;
     let (_, reply) = protocol::read_reply_message::<AuthReply>(&mut reader, MAX_VERSION)?;
