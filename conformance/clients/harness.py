@@ -37,6 +37,7 @@ GREETING = "Good morning. I can hear you well."
 WEATHER = "It is sunny in Paris."
 STORY_BEGINS = "Once upon a time"
 STORY_ENDS = "told them a secret"
+BROKEN_OFF = "This sentence"
 STOP_HEARD = "Stop, please."
 STOPPED = "I have stopped."
 FORECAST = "It will rain in Paris tomorrow."
@@ -167,10 +168,12 @@ class Watch:
                 pass
 
 
-def run(scenarios):
-    """Runs the scenarios (name: coroutine function) that the command line names, or all."""
+def run(scenarios, if_named=None):
+    """Runs the scenarios (name: coroutine function) that the command line names, or all but those
+    that are run only if it names them."""
     chosen = sys.argv[1:] or list(scenarios)
-    asyncio.run(_run({name: scenarios[name] for name in chosen}))
+    known = scenarios | (if_named or {})
+    asyncio.run(_run({name: known[name] for name in chosen}))
     sys.stdout.flush()
     # Some clients leave threads behind that would keep the process.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""openai-python's Realtime connection, as an application would use it: `openai_python.py ga|beta`."""
+"""openai-python's Realtime connection, as an application would use it: `openai_python.py ga|beta [SCENARIO ...]`."""
 
 import json
 import sys
@@ -139,6 +139,20 @@ async def barge_in():
         check_equal(answer(done.response), harness.STOPPED, "answer to the interruption")
 
 
+async def failure():
+    async with connect() as connection:
+        talk = Talk(connection, NAMES)
+        await talk.begin(settings(text=True))
+        await talk.say("Please break off")
+        done = await talk.until("response.done")
+        check_equal(done.response.status, "failed", "status")
+        check(done.response.status_details.error.code, "the error has a code")
+        check(answer(done.response).startswith(harness.BROKEN_OFF), "what was said stays")
+        await talk.say("Good morning")
+        done = await talk.until("response.done", 2)
+        check_equal(answer(done.response), harness.GREETING, "the next answer")
+
+
 harness.run(
     {
         "connect": connects,
@@ -146,5 +160,6 @@ harness.run(
         "audio": audio_turn,
         "tool": tool_call,
         "barge-in": barge_in,
-    }
+    },
+    if_named={"failure": failure},
 )

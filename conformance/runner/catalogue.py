@@ -30,6 +30,10 @@ class Client:
     """Arguments of `kaiwa serve` that its scenarios need."""
     uses_tools: bool = False
     """Whether its scenarios need an MCP server that `kaiwa serve` may contact."""
+    local_model: str = ""
+    """The language model of a server on local engines; without it, the engines are scripted."""
+    elsewhere: tuple[str, ...] = field(default=())
+    """Roles (`llm`, `stt`, `tts`) that a second server plays over HTTP."""
 
 
 TURNS = Group(
@@ -82,6 +86,31 @@ PROTOCOL_BETA = Group(
         "events": "everything the server sent is valid against the beta's schemas",
     },
     clients_are_rows=False,
+)
+
+ENGINES = Group(
+    "Engines elsewhere",
+    "The same conversations where the engines of some roles are those of a second server behind "
+    "OpenAI's HTTP routes. In the last one the language model breaks off in the middle of a sentence: "
+    "what was said stays, the response fails with a reason, and the next turn is answered.",
+    {
+        "text": "typed turn",
+        "audio": "spoken turn",
+        "tool": "function",
+        "barge-in": "interruption",
+        "failure": "breaks off",
+        "events": "events valid",
+    },
+)
+
+LOCAL = Group(
+    "Functions and the local language model",
+    "A server on engines of its own, with the language model named: a function that it decides to call "
+    "is run by the client, and the answer knows what came back.",
+    {
+        "tool": "function",
+        "events": "events valid",
+    },
 )
 
 TOOLS = Group(
@@ -143,7 +172,7 @@ CHECKLIST = Group(
     clients_are_rows=False,
 )
 
-GROUPS = (TURNS, PROTOCOL, PROTOCOL_BETA, TOOLS, HTTP, CHECKLIST)
+GROUPS = (TURNS, PROTOCOL, PROTOCOL_BETA, ENGINES, LOCAL, TOOLS, HTTP, CHECKLIST)
 
 NATIVE = "--experimental-websocket"
 """Gives Node 20 the global WebSocket that newer ones have."""
@@ -153,6 +182,35 @@ KEYS = ("--keys-env", "KAIWA_CONFORMANCE_KEYS")
 
 LIMITS = ("--rate-limit", "requests=1000/60", "--rate-limit", "tokens=100000/60")
 """Limits that nobody reaches, so that they are reported."""
+
+def engines(title: str, *elsewhere: str) -> Client:
+    """openai-python against a server whose engines of these roles are elsewhere."""
+    return Client(
+        "-".join(("engines", *(elsewhere or ("local",)))),
+        f"openai-python; {title}",
+        "3.54.0",
+        "openai",
+        ("openai_python.py", "ga", "text", "audio", "tool", "barge-in", "failure"),
+        ENGINES,
+        elsewhere=elsewhere,
+    )
+
+
+LOCAL_MODEL = "qwen2.5-coder-0.5b"
+
+
+def local(name: str, title: str, version: str, environment: str, driver: str) -> Client:
+    """A client against a server whose language model is a real one."""
+    return Client(
+        name,
+        f"{title}; {LOCAL_MODEL}",
+        version,
+        environment,
+        (driver,),
+        LOCAL,
+        local_model=LOCAL_MODEL,
+    )
+
 
 CLIENTS = (
     Client("openai-python", "openai-python", "3.54.0", "openai", ("openai_python.py", "ga"), TURNS),
@@ -211,6 +269,13 @@ CLIENTS = (
         PROTOCOL_BETA,
         serve=LIMITS,
     ),
+    engines("all in the process"),
+    engines("language model elsewhere", "llm"),
+    engines("speech to text elsewhere", "stt"),
+    engines("text to speech elsewhere", "tts"),
+    engines("all elsewhere", "llm", "stt", "tts"),
+    local("agents-js-local", "@openai/agents-realtime", "0.20.0", "node", "agents_js_local.mjs"),
+    local("agents-python-local", "openai-agents (Python)", "0.24.0", "openai", "agents_python_local.py"),
     Client(
         "mcp-openai-python",
         "openai-python",

@@ -8,7 +8,8 @@ HEAD = """\
 # Conformance: stock clients against kaiwa
 
 Written by `make conformance`; do not edit. Each client is the published package at the version
-named, installed from a registry and changed in nothing; the server runs on scripted engines.
+named, installed from a registry and changed in nothing; the server runs on scripted engines,
+except where a table names a language model.
 """
 
 

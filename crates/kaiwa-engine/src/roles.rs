@@ -217,21 +217,13 @@ pub enum ToolChoice {
 }
 
 /// How tokens are drawn from the model's distribution.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sampling {
-    /// 0.0 always takes the likeliest token.
-    pub temperature: f32,
+    /// 0.0 always takes the likeliest token; `None` leaves it to the engine, and engines here
+    /// take the likeliest.
+    pub temperature: Option<f32>,
     /// Seed of the draw: the same prompt and seed give the same answer.
     pub seed: u32,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self {
-            temperature: 0.0,
-            seed: 0,
-        }
-    }
 }
 
 /// A piece of an answer.

@@ -34,6 +34,9 @@ pub(crate) struct Entry {
     pub(crate) voiced: Option<Voiced>,
     /// Whether the language model is not told of it any more: its context was full.
     pub(crate) forgotten: bool,
+    /// Of a tool's output: how many of its characters the language model is told at most,
+    /// because all of them were too many for its context.
+    pub(crate) abridged: Option<u64>,
     /// Of a tool of an MCP server: its name, as the language model was offered it.
     pub(crate) offered: Option<String>,
 }
@@ -213,6 +216,7 @@ impl Entry {
             spoken: Vec::new(),
             voiced: None,
             forgotten: false,
+            abridged: None,
             offered: None,
         }
     }

@@ -36,7 +36,7 @@ pub(crate) fn messages<'a>(
                 tell_call(&mut messages, call_id, &call.name, &call.arguments);
             }
             Item::FunctionCallOutput(output) if told_calls.contains(output.call_id.as_str()) => {
-                messages.push(tool_message(&output.call_id, output.output.clone()));
+                messages.push(tool_message(&output.call_id, told(entry, &output.output)));
             }
             Item::McpCall(call) => {
                 let failure = call.error.value().map(failure);
@@ -44,7 +44,7 @@ pub(crate) fn messages<'a>(
                     let call_id = call.id.as_deref().unwrap_or_default();
                     let name = entry.offered.as_ref().unwrap_or(&call.name);
                     tell_call(&mut messages, call_id, name, &call.arguments);
-                    messages.push(tool_message(call_id, output));
+                    messages.push(tool_message(call_id, told(entry, &output)));
                 }
             }
             Item::McpApprovalRequest(request) => {
@@ -68,6 +68,33 @@ pub(crate) fn messages<'a>(
         }
     }
     answered(messages)
+}
+
+/// Characters of the sentence that tells how much of an output was left out, at most.
+pub(crate) const ABRIDGED_CHARS: u64 = 80;
+
+/// A tool's output, or as much of it as may be told.
+fn told(entry: &Entry, output: &str) -> String {
+    let Some(most) = entry.abridged else {
+        return output.to_owned();
+    };
+    let all = text_chars(output);
+    let left_out = all.saturating_sub(most);
+    if left_out == 0 {
+        return output.to_owned();
+    }
+    let begin: String = output.chars().take(most as usize).collect();
+    format!("{begin}\n[The result is too long. {left_out} more characters were left out.]")
+}
+
+/// The characters of a tool's output, and how many of them are told at most.
+pub(crate) fn output_chars(entry: &Entry) -> Option<u64> {
+    let all = match &entry.item {
+        Item::FunctionCallOutput(output) => text_chars(&output.output),
+        Item::McpCall(call) => text_chars(call.output.value()?),
+        _ => return None,
+    };
+    Some(entry.abridged.map_or(all, |most| all.min(most)))
 }
 
 /// What stands behind a call that has no output yet: servers of language models refuse a history
@@ -165,7 +192,9 @@ pub(crate) fn chars(messages: &[PromptMessage]) -> u64 {
 /// The characters that an entry takes among others: an output as if its call was told.
 pub(crate) fn entry_chars(entry: &Entry) -> u64 {
     match &entry.item {
-        Item::FunctionCallOutput(output) => MESSAGE_CHARS + text_chars(&output.output),
+        Item::FunctionCallOutput(output) => {
+            MESSAGE_CHARS + text_chars(&told(entry, &output.output))
+        }
         Item::FunctionCall(_) => {
             let mut alone = messages("", std::iter::once(entry));
             // What is told of a running one is not told beside its output.

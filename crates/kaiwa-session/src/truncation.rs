@@ -94,6 +94,45 @@ pub(crate) fn told_chars<'a>(entries: impl Iterator<Item = &'a Entry>) -> u64 {
     prompt::chars(&prompt::messages("", told))
 }
 
+/// Least characters that are told of a tool's output.
+const LEAST_OUTPUT: u64 = 400;
+
+/// Leaves out of the context what does not fit: abridges outputs of tools that take more than
+/// half of it, forgets the oldest entries, and abridges what must stay, until at most `keep`
+/// characters are told, or as few as there can be. `false` when nothing can be left out.
+pub(crate) fn make_room(entries: &mut [&mut Entry], keep: u64) -> bool {
+    let before = told_chars(entries.iter().map(|entry| &**entry));
+    // One large result is no reason to forget what was asked.
+    let told = abridge(entries, keep, keep / 2);
+    if told < before && told <= keep {
+        return true;
+    }
+    forget(entries, keep) | (abridge(entries, keep, 0) < before)
+}
+
+/// Abridges outputs of tools to `least` characters at the least, the longest first. Gives the
+/// characters that are told then.
+fn abridge(entries: &mut [&mut Entry], keep: u64, least: u64) -> u64 {
+    let least = least.max(LEAST_OUTPUT);
+    loop {
+        let told = told_chars(entries.iter().map(|entry| &**entry));
+        let excess = told.saturating_sub(keep);
+        let outputs = entries
+            .iter_mut()
+            .filter(|entry| !entry.forgotten && !entry.in_progress());
+        let longest = outputs
+            .filter_map(|entry| Some((prompt::output_chars(entry)?, entry)))
+            // The sentence about what is left out takes some, too.
+            .filter(|(chars, _)| *chars > least + prompt::ABRIDGED_CHARS)
+            .max_by_key(|(chars, _)| *chars);
+        let Some((chars, entry)) = longest.filter(|_| excess > 0) else {
+            return told;
+        };
+        let most = chars.saturating_sub(excess + prompt::ABRIDGED_CHARS);
+        entry.abridged = Some(most.max(least));
+    }
+}
+
 /// Forgets the oldest entries until at most `keep` characters are told; at least one, and
 /// never the newest nor the call it answers. `false` when there is nothing to forget.
 pub(crate) fn forget(entries: &mut [&mut Entry], keep: u64) -> bool {
@@ -167,6 +206,49 @@ mod tests {
     fn forget(entries: &mut [Entry], keep: u64) -> bool {
         let mut entries: Vec<_> = entries.iter_mut().collect();
         super::forget(&mut entries, keep)
+    }
+
+    #[test]
+    fn a_result_that_is_too_long_is_abridged_and_not_forgotten() {
+        let result = |chars: usize| Entry::plain(Item::function_output("c", "é".repeat(chars)));
+        let make_room = |entries: &mut [Entry], keep| {
+            let mut entries: Vec<_> = entries.iter_mut().collect();
+            make_room(&mut entries, keep)
+        };
+        let mut entries = vec![said("a"), call("c"), result(10_000)];
+        assert!(make_room(&mut entries, 2000));
+        assert_eq!(told(&entries), [0, 1, 2]);
+        let chars = told_chars(entries.iter());
+        assert!((1900..=2000).contains(&chars), "{chars}");
+        let told_of_it = prompt::messages("", entries.iter()).pop().expect("it");
+        assert!(
+            told_of_it.text.starts_with("éé") && told_of_it.text.ends_with("were left out.]"),
+            "{}",
+            told_of_it.text
+        );
+        // Less than something is never told, and then there is nothing more to be done.
+        assert!(make_room(&mut entries, 0));
+        assert_eq!(told(&entries), [1, 2]);
+        assert_eq!(entries[2].abridged, Some(LEAST_OUTPUT));
+        assert!(!make_room(&mut entries, 0));
+    }
+
+    #[test]
+    fn results_of_a_size_are_forgotten_before_they_are_abridged() {
+        let result = |id: &str| Entry::plain(Item::function_output(id, "x".repeat(900)));
+        let mut entries = vec![call("a"), result("a"), call("b"), result("b"), said("c")];
+        let mut lent: Vec<_> = entries.iter_mut().collect();
+        assert!(make_room(&mut lent, 1900));
+        assert_eq!(told(&entries), [2, 3, 4]);
+        assert!(entries.iter().all(|entry| entry.abridged.is_none()));
+    }
+
+    #[test]
+    fn what_fits_is_told_whole() {
+        let mut entries = [said("a"), call("c"), output("c")];
+        let mut lent: Vec<_> = entries.iter_mut().collect();
+        assert!(make_room(&mut lent, 10_000));
+        assert_eq!(entries[2].abridged, None);
     }
 
     fn told(entries: &[Entry]) -> Vec<usize> {

@@ -15,7 +15,7 @@ use tokio::{process::Command, time::timeout};
 
 use crate::{
     Error, Limits, Tool,
-    process::{self, Group},
+    process::{self, Ending, Group},
     requests::{self, INVALID_REQUEST, Running, about, nonsense, of_server, params},
 };
 
@@ -55,7 +55,8 @@ impl Child {
         for name in withheld {
             child.env_remove(name);
         }
-        let mut group = Group::start(&mut child).map_err(|error| not_started(error.to_string()))?;
+        let mut group = Group::start(&mut child, Ending::Asked)
+            .map_err(|error| not_started(error.to_string()))?;
         let streams = (
             group.child.stdout.take(),
             group.child.stdin.take(),
@@ -67,7 +68,7 @@ impl Child {
         let reading = tokio::spawn(process::last_words(errors));
         let words = reading.map(Result::unwrap_or_default).boxed().shared();
         let name: Arc<str> = program.as_str().into();
-        let begun = timeout(limits.list, serve_client(about(), (output, input))).await;
+        let begun = timeout(limits.start, serve_client(about(), (output, input))).await;
         match begun {
             Ok(Ok(running)) => Ok(Self {
                 running,
@@ -85,7 +86,7 @@ impl Child {
             Err(_) => Err(Error::TimedOut {
                 url: name.to_string(),
                 what: "begin to speak MCP",
-                limit: limits.list,
+                limit: limits.start,
             }),
         }
     }

@@ -20,19 +20,25 @@ enum How {
 }
 
 impl NamedServer {
-    /// Contacts a server: at a URL that begins with `http://` or `https://`, else the program of a
-    /// command line, which is started in our environment without the variables `withheld`.
+    /// Contacts a server: at a URL that begins with `http://` or `https://`, with the key if there is
+    /// one, else the program of a command line, which is started in our environment without the
+    /// variables `withheld`.
     ///
     /// # Errors
     ///
     /// When the program cannot be started or says something other than MCP, or the URL is none. A
     /// server over HTTP is connected to when it is asked for something.
-    pub async fn open(named: &str, withheld: &[String], limits: Limits) -> Result<Self, Error> {
-        let is_url = named.starts_with("http://") || named.starts_with("https://");
-        let how = match is_url {
+    pub async fn open(
+        named: &str,
+        key: Option<&str>,
+        withheld: &[String],
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let bearer = |key: &str| ("authorization".to_owned(), format!("Bearer {key}"));
+        let how = match is_url(named) {
             true => How::Http {
                 servers: Servers::with_limits(Allowed::only(named)?, limits),
-                server: Server::new(named),
+                server: Server::new(named).with_headers(key.map(bearer).into_iter().collect()),
             },
             false => How::Child(Box::new(Child::start(named, withheld, limits).await?)),
         };
@@ -67,6 +73,11 @@ impl NamedServer {
             }
         }
     }
+}
+
+/// Whether a server is named by its URL.
+pub(crate) fn is_url(named: &str) -> bool {
+    named.starts_with("http://") || named.starts_with("https://")
 }
 
 impl fmt::Debug for NamedServer {

@@ -3,81 +3,99 @@
 use std::io;
 use std::process::Stdio;
 #[cfg(unix)]
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-/// The groups that are to be killed when this program ends, by their leaders.
+/// The groups that have to end before this program does, by their leaders.
 #[cfg(unix)]
-static GROUPS: Mutex<Vec<rustix::process::Pid>> = Mutex::new(Vec::new());
+static GROUPS: Mutex<Vec<(Pid, Stage)>> = Mutex::new(Vec::new());
+
+/// How far the end of a group is.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It is still wanted, and will end so.
+    Wanted(Ending),
+    /// It was asked to end.
+    Asked,
+}
+
+/// How long a program that was asked to end may take.
+#[cfg(unix)]
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The same where somebody waits for it.
+#[cfg(unix)]
+const LAST_GRACE: Duration = Duration::from_millis(500);
+
+/// How often somebody who waits looks.
+#[cfg(unix)]
+const STEP: Duration = Duration::from_millis(5);
 
 /// Bytes of what a program says on stderr that are kept: the last ones.
 const LAST_WORDS: usize = 2 << 10;
 
-/// A program in a process group of its own, which is killed when this is dropped.
+/// What becomes of a program and of what it has started when nobody wants it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is killed: it has failed or takes too long.
+    Killed,
+    /// It is asked to end, and killed when it does not: it may have something to put away.
+    Asked,
+    /// It has ended, and what it has left behind may stay.
+    LetGo,
+}
+
+/// A program in a process group of its own.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) child: Child,
-    /// Whether there is something to kill.
-    alive: bool,
+    /// What happens when this is dropped.
+    ending: Ending,
     #[cfg(unix)]
-    leader: Option<rustix::process::Pid>,
+    leader: Option<Pid>,
 }
 
 impl Group {
     /// Starts a program whose three streams are pipes.
-    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+    pub(crate) fn start(command: &mut Command, ending: Ending) -> io::Result<Self> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .stderr(Stdio::piped());
         #[cfg(unix)]
         command.process_group(0);
+        // Where there are no groups, the program alone is killed.
+        #[cfg(not(unix))]
+        command.kill_on_drop(true);
         let child = command.spawn()?;
         #[cfg(unix)]
         let leader = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
-            .and_then(rustix::process::Pid::from_raw);
+            .and_then(Pid::from_raw);
         #[cfg(unix)]
-        groups().extend(leader);
+        groups().extend(leader.map(|leader| (leader, Stage::Wanted(ending))));
         Ok(Self {
             #[cfg(unix)]
             leader,
             child,
-            alive: true,
+            ending,
         })
     }
 
     /// What it has started and left behind may stay.
     pub(crate) fn let_go(&mut self) {
-        self.alive = false;
-    }
-}
-
-/// Kills every program that runs for a tool, with what it has started: for a way out on which
-/// nothing is dropped, such as [`std::process::exit`].
-pub fn end_programs() {
-    #[cfg(unix)]
-    for leader in groups().drain(..) {
-        kill(leader);
-    }
-}
-
-#[cfg(unix)]
-fn groups() -> MutexGuard<'static, Vec<rustix::process::Pid>> {
-    // A list is a list, whoever broke down beside it.
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(unix)]
-fn kill(leader: rustix::process::Pid) {
-    use rustix::process::{Signal, kill_process_group};
-    // A group that is empty is what is wanted.
-    if let Err(error) = kill_process_group(leader, Signal::KILL) {
-        tracing::debug!(%error, "nothing to kill");
+        self.ending = Ending::LetGo;
     }
 }
 
@@ -85,13 +103,96 @@ impl Drop for Group {
     fn drop(&mut self) {
         #[cfg(unix)]
         if let Some(leader) = self.leader {
-            groups().retain(|other| *other != leader);
-            if self.alive {
-                kill(leader);
+            match self.ending {
+                Ending::LetGo => forget(leader),
+                Ending::Killed => {
+                    signal(leader, Signal::KILL);
+                    forget(leader);
+                }
+                Ending::Asked => {
+                    signal(leader, Signal::TERM);
+                    set(leader, Stage::Asked);
+                    let later = move || {
+                        thread::sleep(GRACE);
+                        signal(leader, Signal::KILL);
+                        forget(leader);
+                    };
+                    let name = "kaiwa-ending".to_owned();
+                    // Without a thread, `end_programs` does it.
+                    if let Err(error) = thread::Builder::new().name(name).spawn(later) {
+                        tracing::debug!(%error, "no thread to end a program");
+                    }
+                }
             }
         }
-        // Where there are no groups, the program alone ends, by `kill_on_drop`.
     }
+}
+
+/// Ends every program that runs for a tool, with what it has started: before this program ends,
+/// whether or not anything is dropped then. Waits up to half a second for programs that may
+/// have something to put away.
+pub fn end_programs() {
+    #[cfg(unix)]
+    {
+        let left: Vec<_> = groups().drain(..).collect();
+        let until = Instant::now() + LAST_GRACE;
+        let mut asked = Vec::new();
+        for (leader, stage) in &left {
+            match stage {
+                // A second time would mean at once to many.
+                Stage::Asked => asked.push(*leader),
+                Stage::Wanted(Ending::Asked) => {
+                    signal(*leader, Signal::TERM);
+                    asked.push(*leader);
+                }
+                Stage::Wanted(Ending::Killed | Ending::LetGo) => {}
+            }
+        }
+        while !asked.is_empty() && Instant::now() < until {
+            thread::sleep(STEP);
+            asked.retain(|leader| !has_ended(*leader));
+        }
+        for (leader, _) in left {
+            signal(leader, Signal::KILL);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn groups() -> MutexGuard<'static, Vec<(Pid, Stage)>> {
+    // A list is a list, whoever broke down beside it.
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(unix)]
+fn forget(leader: Pid) {
+    groups().retain(|(other, _)| *other != leader);
+}
+
+#[cfg(unix)]
+fn set(leader: Pid, stage: Stage) {
+    for (other, at) in groups().iter_mut() {
+        if *other == leader {
+            *at = stage;
+        }
+    }
+}
+
+#[cfg(unix)]
+fn signal(leader: Pid, signal: Signal) {
+    // A group that is empty is what is wanted.
+    if let Err(error) = rustix::process::kill_process_group(leader, signal) {
+        tracing::debug!(%error, "nothing to end");
+    }
+}
+
+/// Whether a child of ours has ended; also when somebody else has seen it.
+#[cfg(unix)]
+fn has_ended(leader: Pid) -> bool {
+    !matches!(
+        rustix::process::waitpid(Some(leader), WaitOptions::NOHANG),
+        Ok(None)
+    )
 }
 
 /// A program with no more of our environment than these variables.
@@ -107,8 +208,15 @@ pub(crate) fn command(program: &str, environment: &[String]) -> Command {
 }
 
 /// Reads to the end, of which so much is kept, and gives it without the space around it.
-pub(crate) async fn last_words(mut stream: impl AsyncRead + Unpin) -> String {
+pub(crate) async fn last_words(stream: impl AsyncRead + Unpin) -> String {
     let mut kept = Vec::new();
+    keep_last(stream, &mut kept).await;
+    as_words(&kept)
+}
+
+/// Reads to the end, and keeps so much of it that whoever stops waiting has what was said so
+/// far.
+pub(crate) async fn keep_last(mut stream: impl AsyncRead + Unpin, kept: &mut Vec<u8>) {
     let mut buffer = [0; 1024];
     // A stream that breaks has said what it has said.
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
@@ -116,7 +224,11 @@ pub(crate) async fn last_words(mut stream: impl AsyncRead + Unpin) -> String {
         let excess = kept.len().saturating_sub(LAST_WORDS);
         kept.drain(..excess);
     }
-    String::from_utf8_lossy(&kept).trim().to_owned()
+}
+
+/// What was said, without the space around it.
+pub(crate) fn as_words(kept: &[u8]) -> String {
+    String::from_utf8_lossy(kept).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -130,5 +242,21 @@ mod tests {
         assert_eq!(kept.len(), LAST_WORDS - 1);
         assert!(kept.ends_with("the end"));
         assert_eq!(last_words(&b""[..]).await, "");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_program_that_is_asked_to_end_puts_away_what_it_has() {
+        let script = "trap 'echo put away; exit' TERM; echo up; while :; do sleep 0.05; done";
+        let mut command = Command::new("sh");
+        let mut group = Group::start(command.args(["-c", script]), Ending::Asked).expect("sh");
+        let input = group.child.stdin.take().expect("a pipe");
+        let mut output = group.child.stdout.take().expect("a pipe");
+        let mut up = [0; 3];
+        output.read_exact(&mut up).await.expect("up");
+        drop(group);
+        assert_eq!(last_words(output).await, "put away");
+        // It was the signal that ended it.
+        drop(input);
     }
 }

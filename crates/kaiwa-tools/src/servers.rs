@@ -32,6 +32,8 @@ const MAX_CONNECTIONS: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
+    /// For a program to begin to speak MCP: some fetch themselves first. Default: 60 s.
+    pub start: Duration,
     /// To connect and to list all tools. Default: 10 s.
     pub list: Duration,
     /// For a call of a tool, in which up to [`Limits::list`] may go to connecting. Default: 60 s.
@@ -41,6 +43,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            start: Duration::from_secs(60),
             list: Duration::from_secs(10),
             call: Duration::from_secs(60),
         }
@@ -129,7 +132,7 @@ impl Servers {
     ) -> Result<String, Error> {
         let url = self.shared.allowed.check(&server.url)?;
         let params = params(tool, arguments)?;
-        let Limits { list, call } = self.shared.limits;
+        let Limits { list, call, .. } = self.shared.limits;
         let calling = async {
             let link = timeout(list, self.link(server, &url))
                 .await

@@ -93,7 +93,7 @@ fn this(what: &str) -> String {
 }
 
 async fn opened(limits: Limits) -> NamedServer {
-    NamedServer::open(&this("serve"), &[], limits)
+    NamedServer::open(&this("serve"), None, &[], limits)
         .await
         .unwrap()
 }
@@ -108,7 +108,7 @@ async fn tools_are_listed_and_called() {
     let known = server.call("environment", &json!({})).await;
     assert_eq!(known.as_deref(), Ok("kaiwa-tools"));
     let withheld = ["CARGO_PKG_NAME".to_owned()];
-    let server = NamedServer::open(&this("serve"), &withheld, Limits::default()).await;
+    let server = NamedServer::open(&this("serve"), None, &withheld, Limits::default()).await;
     let unknown = server.unwrap().call("environment", &json!({})).await;
     assert_eq!(unknown.as_deref(), Ok("none"));
 }
@@ -145,7 +145,7 @@ async fn what_is_no_server_is_said_in_a_sentence() {
         ("server 'without end".to_owned(), "a quote in it has no end"),
         (" ".to_owned(), "it is empty"),
     ] {
-        let error = NamedServer::open(&command, &[], Limits::default()).await;
+        let error = NamedServer::open(&command, None, &[], Limits::default()).await;
         let error = error.unwrap_err().to_string();
         assert!(error.contains(part), "{command}: {error}");
     }

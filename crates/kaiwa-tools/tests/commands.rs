@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::Command,
 };
@@ -29,7 +29,7 @@ impl Script {
             command.join(", ")
         );
         fs::write(&file, text).unwrap();
-        let tool = read(&file).unwrap().pop().unwrap();
+        let tool = read(&file).unwrap().tools.pop().unwrap();
         Self { folder, tool }
     }
 
@@ -106,6 +106,19 @@ async fn a_program_that_fails_says_why() {
         failure.starts_with("/nonexistent/program cannot be run: "),
         "{failure}"
     );
+}
+
+#[tokio::test]
+async fn a_program_need_not_wait_for_what_it_leaves_behind() {
+    // What stays holds stdout and stderr open until somebody opens the pipe.
+    let script = Script::new("cat never & echo begun", "directory = \".\"\n");
+    let never = script.path().join("never");
+    let made = Command::new("mkfifo").arg(&never).status();
+    assert!(made.unwrap().success());
+    assert_eq!(script.run(json!({})).await.as_deref(), Ok("begun"));
+    // It is still there to read what is written.
+    let mut pipe = File::options().write(true).open(never).unwrap();
+    pipe.write_all(b"go").unwrap();
 }
 
 #[tokio::test]

@@ -92,5 +92,6 @@ fn block_on(future: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> 
     let result = runtime.block_on(future);
     // A read of the terminal may still be waiting for a line; the process does not.
     runtime.shutdown_background();
+    kaiwa_tools::end_programs();
     result
 }

@@ -108,12 +108,13 @@ impl Sampler {
 }
 
 fn chain(mut steps: Vec<LlamaSampler>, sampling: Sampling) -> LlamaSampler {
-    if sampling.temperature > 0.0 {
+    let temperature = sampling.temperature.unwrap_or_default();
+    if temperature > 0.0 {
         steps.extend([
             LlamaSampler::top_k(TOP_K),
             LlamaSampler::top_p(TOP_P, 1),
             LlamaSampler::min_p(MIN_P, 1),
-            LlamaSampler::temp(sampling.temperature),
+            LlamaSampler::temp(temperature),
             LlamaSampler::dist(sampling.seed),
         ]);
     } else {

@@ -319,7 +319,7 @@ fn a_seed_repeats_a_draw() {
     let draw = |seed| {
         let mut prompt = prompt(&["Tell me a story."]);
         prompt.sampling = Sampling {
-            temperature: 1.0,
+            temperature: Some(1.0),
             seed,
         };
         answer(llama, &prompt).0

@@ -1,6 +1,6 @@
 //! The wire of `POST /chat/completions`: what is sent, and the chunks that come back.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Value, json};
 
 use super::LanguageModelOptions;
@@ -42,7 +42,6 @@ impl<'a> ChatRequest<'a> {
         is_hosted: bool,
     ) -> Self {
         let has_tools = !prompt.tools.is_empty();
-        let asked = (prompt.sampling.temperature > 0.0).then_some(prompt.sampling.temperature);
         Self {
             model,
             messages: prompt.messages.iter().map(message).collect(),
@@ -52,7 +51,7 @@ impl<'a> ChatRequest<'a> {
             },
             tools: prompt.tools.iter().map(tool).collect(),
             tool_choice: has_tools.then(|| choice(&prompt.tool_choice)),
-            temperature: asked.or(options.temperature),
+            temperature: prompt.sampling.temperature.or(options.temperature),
             max_tokens: prompt.max_tokens.filter(|_| !is_hosted),
             max_completion_tokens: prompt.max_tokens.filter(|_| is_hosted),
             stop: &options.stop,
@@ -125,6 +124,7 @@ fn choice(choice: &ToolChoice) -> Value {
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk {
     pub(super) choices: Option<Vec<Choice>>,
+    #[serde(default, deserialize_with = "readable")]
     pub(super) usage: Option<Usage>,
     pub(super) error: Option<Value>,
 }
@@ -137,6 +137,7 @@ pub(super) struct Choice {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Delta {
+    #[serde(default, deserialize_with = "words")]
     pub(super) content: Option<String>,
     pub(super) tool_calls: Option<Vec<CallDelta>>,
 }
@@ -166,6 +167,26 @@ pub(super) struct Usage {
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct PromptTokens {
     pub(super) cached_tokens: Option<u32>,
+}
+
+/// A usage of a shape that nobody knows is none: the answer is worth more than its count.
+fn readable<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Usage>, D::Error> {
+    let value = Value::deserialize(from)?;
+    Ok(Usage::deserialize(value).ok())
+}
+
+/// Text, also where a server sends it in parts, of which those without text (references,
+/// thoughts) are not spoken.
+fn words<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        Value::Array(parts) => {
+            let texts = parts.iter().filter(|part| part["type"] == "text");
+            Some(texts.filter_map(|part| part["text"].as_str()).collect())
+        }
+        _ => return Err(D::Error::custom("content is no text")),
+    })
 }
 
 #[cfg(test)]
@@ -262,10 +283,13 @@ mod tests {
         assert_eq!(told["stop"], json!(["\n\n"]));
         assert_eq!(told["max_completion_tokens"], json!(5));
         assert!(told.get("max_tokens").is_none(), "{told}");
-        prompt.sampling = Sampling {
-            temperature: 1.5,
-            seed: 7,
-        };
-        assert_eq!(sent(&prompt, &options, true)["temperature"], json!(1.5));
+        for temperature in [1.5, 0.0] {
+            prompt.sampling = Sampling {
+                temperature: Some(temperature),
+                seed: 7,
+            };
+            let told = sent(&prompt, &options, true);
+            assert_eq!(told["temperature"], json!(temperature));
+        }
     }
 }

@@ -1,5 +1,7 @@
 use serde::Deserialize;
 
+use std::time::Duration;
+
 use super::http::Http;
 use crate::{Cancel, EngineError, EngineErrorKind};
 
@@ -30,9 +32,16 @@ struct Listed {
     id: String,
 }
 
+/// How long a list of models may take: whoever has just been started waits for it.
+const MOST_TIME: Duration = Duration::from_secs(5);
+
 /// Asks a server for its models.
 pub(super) fn check(http: &Http) -> Result<Known, EngineError> {
-    let known = http.run(&Cancel::new(), list(http))?;
+    let listing = async {
+        let listed = tokio::time::timeout(MOST_TIME, list(http)).await;
+        listed.unwrap_or_else(|_| Err(http.too_silent(MOST_TIME)))
+    };
+    let known = http.run(&Cancel::new(), listing)?;
     // Nobody cancels.
     Ok(known.unwrap_or(Known::Unsaid))
 }

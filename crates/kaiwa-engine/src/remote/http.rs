@@ -8,6 +8,8 @@ use reqwest::{
     redirect,
 };
 
+use tokio::time::Instant;
+
 use super::{Endpoint, Limits, Network, refusal::Subject, tls};
 use crate::{Cancel, EngineError, EngineErrorKind};
 
@@ -167,7 +169,7 @@ impl Http {
             }
             Err(_) => {
                 return Err(Failure {
-                    error: self.too_silent(),
+                    error: self.too_silent(self.limits.silence),
                     again: None,
                 });
             }
@@ -186,8 +188,8 @@ impl Http {
         })
     }
 
-    fn too_silent(&self) -> EngineError {
-        let seconds = self.limits.silence.as_secs_f64();
+    pub(super) fn too_silent(&self, limit: Duration) -> EngineError {
+        let seconds = limit.as_secs_f64();
         self.subject.error(
             EngineErrorKind::Timeout,
             &format!("has said nothing for {seconds} s"),
@@ -225,17 +227,42 @@ impl<'a> Answer<'a> {
         &self.http.subject
     }
 
+    fn content_type(&self) -> &str {
+        let value = self.response.headers().get(CONTENT_TYPE);
+        value.and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
     /// The content type without its parameters; empty where the server names none.
     pub(super) fn media_type(&self) -> String {
-        let value = self.response.headers().get(CONTENT_TYPE);
-        let value = value.and_then(|value| value.to_str().ok());
-        let essence = value.unwrap_or_default().split(';').next();
+        let essence = self.content_type().split(';').next();
         essence.unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// A parameter of the content type.
+    pub(super) fn parameter(&self, wanted: &str) -> Option<&str> {
+        self.content_type().split(';').skip(1).find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let is_it = name.trim().eq_ignore_ascii_case(wanted);
+            is_it.then(|| value.trim().trim_matches('"'))
+        })
+    }
+
+    /// Until when something has to be said, from now.
+    pub(super) fn patience(&self) -> Instant {
+        Instant::now() + self.http.limits.silence
     }
 
     /// The next piece; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
-        let piece = tokio::time::timeout(self.http.limits.silence, self.response.chunk()).await;
+        self.next_until(self.patience()).await
+    }
+
+    /// The next piece, if it comes in time; `None` at the end.
+    pub(super) async fn next_until(
+        &mut self,
+        until: Instant,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let piece = tokio::time::timeout_at(until, self.response.chunk()).await;
         match piece {
             Ok(Ok(Some(piece))) => {
                 self.left = self
@@ -246,7 +273,7 @@ impl<'a> Answer<'a> {
             }
             Ok(Ok(None)) => Ok(None),
             Ok(Err(error)) => Err(self.subject().transport(error)),
-            Err(_) => Err(self.http.too_silent()),
+            Err(_) => Err(self.http.too_silent(self.http.limits.silence)),
         }
     }
 

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde::de::IgnoredAny;
 use tokio::task::block_in_place;
 
 use super::{
@@ -208,12 +209,16 @@ impl Written {
     ) -> Result<Read, EngineError> {
         let subject = answer.subject();
         let mut events = Events::new(answer);
+        let mut goes_on = true;
         loop {
             let data = match (events.next().await, self.finish) {
                 (Ok(Some(data)), _) if data == "[DONE]" => break,
                 (Ok(Some(data)), _) => data,
                 // The answer is whole; what is missing is its usage at most.
-                (Ok(None) | Err(_), Some(finish)) => return Ok(Read::Ended(finish)),
+                (Ok(None) | Err(_), Some(_)) => {
+                    goes_on = false;
+                    break;
+                }
                 (Ok(None), None) => {
                     return Err(subject.failed("broke off before the end of its answer"));
                 }
@@ -251,11 +256,23 @@ impl Written {
                 Some(_) => self.finish = Some(Finish::Stop),
             }
         }
-        events.finish().await;
+        if goes_on {
+            events.finish().await;
+        }
+        if self.finish == Some(Finish::Length) {
+            // The limit may have come in the middle of the last one.
+            self.calls.pop_if(|call| !is_whole(call));
+        }
         if self.calls.iter().any(|call| call.name.is_empty()) {
             return Err(subject.failed("calls functions without end or name"));
         }
-        Ok(Read::Ended(self.finish.unwrap_or(Finish::Stop)))
+        match self.finish {
+            Some(finish) => Ok(Read::Ended(finish)),
+            None if self.text == 0 && self.calls.is_empty() => {
+                Err(subject.failed("ended its answer without a word"))
+            }
+            None => Ok(Read::Ended(Finish::Stop)),
+        }
     }
 
     /// Adds a piece of a call. `false` when there are too many.
@@ -332,6 +349,10 @@ impl Written {
             },
         }
     }
+}
+
+fn is_whole(call: &ToolCall) -> bool {
+    !call.name.is_empty() && serde_json::from_str::<IgnoredAny>(&call.arguments).is_ok()
 }
 
 #[cfg(test)]

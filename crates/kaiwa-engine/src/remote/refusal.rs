@@ -69,13 +69,18 @@ impl Subject {
         let number = status.as_u16();
         let (kind, what) = match number {
             // What is said here may hold a part of the key.
-            401 | 403 if self.key.is_some() => (
+            401 if self.key.is_some() => (
                 EngineErrorKind::Unauthorized,
                 format!("refuses the key (HTTP {number}): check the variable that holds it"),
             ),
-            401 | 403 => (
+            401 => (
                 EngineErrorKind::Unauthorized,
                 format!("wants a key (HTTP {number}): name the variable that holds one"),
+            ),
+            // The key may be right and the model, the country or the route not for it.
+            403 => (
+                EngineErrorKind::Unauthorized,
+                format!("does not allow this (HTTP 403){said}"),
             ),
             404 | 405 | 501 => (
                 EngineErrorKind::Model,
@@ -95,6 +100,11 @@ impl Subject {
             408 | 504 => (
                 EngineErrorKind::Timeout,
                 format!("took too long (HTTP {number}){said}"),
+            ),
+            // Nobody is behind the proxy, or it is still loading.
+            502 | 503 => (
+                EngineErrorKind::Unreachable,
+                format!("is not there at present (HTTP {number}){said}"),
             ),
             429 => (
                 EngineErrorKind::Failed,
@@ -146,7 +156,7 @@ impl Subject {
     /// A line of somebody else's words: short, without control characters, without the key.
     pub(super) fn shortened(&self, words: &str) -> String {
         let words = match self.key.as_deref() {
-            Some(key) => words.replace(key, "[key]"),
+            Some(key) => without(key, words),
             None => words.to_owned(),
         };
         let words: String = words
@@ -160,6 +170,21 @@ impl Subject {
             None => words.to_owned(),
         }
     }
+}
+
+/// These words without a key, and without words that begin like it: servers repeat keys with stars
+/// in them.
+fn without(key: &str, words: &str) -> String {
+    const KNOWN: usize = 6;
+    let words = words.replace(key, "[key]");
+    let Some(beginning) = key.get(..KNOWN) else {
+        return words;
+    };
+    let words = words.split(' ').map(|word| match word.find(beginning) {
+        Some(at) => format!("{}[key]", &word[..at]),
+        None => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// How servers say that a prompt does not fit: OpenAI and vLLM, llama-server, others.
@@ -254,10 +279,16 @@ mod tests {
                 "the language model at gpu:8000 answers with HTTP 500",
             ),
             (
+                403,
+                r#"{"error":{"message":"not in your country"}}"#,
+                EngineErrorKind::Unauthorized,
+                "the language model at gpu:8000 does not allow this (HTTP 403): not in your country",
+            ),
+            (
                 503,
                 r#"{"detail":"loading"}"#,
-                EngineErrorKind::Failed,
-                "the language model at gpu:8000 answers with HTTP 503: loading",
+                EngineErrorKind::Unreachable,
+                "the language model at gpu:8000 is not there at present (HTTP 503): loading",
             ),
             (
                 504,
@@ -270,6 +301,16 @@ mod tests {
         }
         let error = subject(None).status(StatusCode::UNAUTHORIZED, b"");
         assert!(error.message().contains("wants a key"), "{error}");
+    }
+
+    #[test]
+    fn what_looks_like_the_key_is_not_repeated() {
+        let words = without(
+            "sk-proj-12345678",
+            "no: sk-proj-12345678, (sk-pro**5678) is off",
+        );
+        assert_eq!(words, "no: [key], ([key] is off");
+        assert_eq!(without("short", "short or shor*"), "[key] or shor*");
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) struct Sound {
     /// What came before it was clear what it is.
     head: Option<Vec<u8>>,
     decoder: PcmDecoder,
+    /// Bytes of sound that are still to come; what follows them is no sound.
+    left_bytes: Option<usize>,
     is_stereo: bool,
     /// The left half of a frame.
     left: Option<f32>,
@@ -23,15 +25,16 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    /// Samples without a header have the rate that is wanted.
-    pub(super) fn new(rate_hz: u32) -> Self {
+    /// Samples without a header have the rate `from_hz`; all leave with `rate_hz`.
+    pub(super) fn new(from_hz: u32, is_stereo: bool, rate_hz: u32) -> Self {
         Self {
             rate_hz,
             head: Some(Vec::new()),
             decoder: PcmDecoder::new(),
-            is_stereo: false,
+            left_bytes: None,
+            is_stereo,
             left: None,
-            resampler: None,
+            resampler: resampler(from_hz, rate_hz),
             lead: Some(Vec::new()),
         }
     }
@@ -47,9 +50,8 @@ impl Sound {
             Some(true) => {
                 if let Some(found) = wav::head(&head)? {
                     self.is_stereo = found.channels == 2;
-                    if found.rate_hz != self.rate_hz {
-                        self.resampler = Some(Resampler::new(found.rate_hz, self.rate_hz));
-                    }
+                    self.left_bytes = found.length;
+                    self.resampler = resampler(found.rate_hz, self.rate_hz);
                     return Ok(self.decode(&head[found.at..]));
                 }
             }
@@ -75,7 +77,11 @@ impl Sound {
         rest
     }
 
-    fn decode(&mut self, bytes: &[u8]) -> Vec<f32> {
+    fn decode(&mut self, mut bytes: &[u8]) -> Vec<f32> {
+        if let Some(left) = &mut self.left_bytes {
+            bytes = &bytes[..bytes.len().min(*left)];
+            *left -= bytes.len();
+        }
         let mut samples = Vec::with_capacity(bytes.len() / 2 + 1);
         self.decoder.push(bytes, &mut samples);
         if self.is_stereo {
@@ -118,6 +124,10 @@ impl Sound {
     }
 }
 
+fn resampler(from_hz: u32, to_hz: u32) -> Option<Resampler> {
+    (from_hz != to_hz).then(|| Resampler::new(from_hz, to_hz))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
@@ -133,7 +143,7 @@ mod tests {
     }
 
     fn hear(rate_hz: u32, bytes: &[u8], piece: usize) -> Vec<f32> {
-        let mut sound = Sound::new(rate_hz);
+        let mut sound = Sound::new(rate_hz, false, rate_hz);
         let mut heard = Vec::new();
         for piece in bytes.chunks(piece) {
             heard.extend(sound.push(piece).expect("sound"));
@@ -167,6 +177,29 @@ mod tests {
         assert_eq!(hear(22_050, &wav(22_050, 2, &stereo), 7), mono);
         assert_eq!(hear(24_000, &wav(22_050, 1, &mono), 999).len(), 2400);
         assert!(hear(24_000, &wav(24_000, 1, &[]), 9).is_empty());
+    }
+
+    #[test]
+    fn what_follows_the_sound_of_a_wav_is_not_played() {
+        let mut bytes = wav(24_000, 1, &[0.5; 100]);
+        bytes.extend(b"LIST\x04\0\0\0INFO");
+        for piece in [1, 50, 10_000] {
+            assert_eq!(hear(24_000, &bytes, piece), [0.5; 100], "{piece}");
+        }
+        // Nobody knew the length.
+        for length in [0_u32, u32::MAX, 0x7fff_ffff] {
+            bytes[40..44].copy_from_slice(&length.to_le_bytes());
+            assert_eq!(hear(24_000, &bytes, 50).len(), 106, "{length}");
+        }
+    }
+
+    #[test]
+    fn samples_may_have_another_rate_and_two_channels() {
+        let mut sound = Sound::new(48_000, true, 24_000);
+        let stereo = bytes(&[0.25, 0.75].repeat(4800));
+        let mut heard = sound.push(&stereo).expect("sound");
+        heard.extend(sound.finish());
+        assert_eq!(heard.len(), 2400);
     }
 
     #[test]

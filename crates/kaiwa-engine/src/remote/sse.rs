@@ -29,8 +29,10 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// The data of the next event; `None` at the end.
+    /// The data of the next event; `None` at the end. Comments do not count as something
+    /// said: a server that sends nothing else is given up like a silent one.
     pub(super) async fn next(&mut self) -> Result<Option<String>, EngineError> {
+        let until = self.answer.patience();
         loop {
             if let Some(data) = self.parser.next(self.ended) {
                 return match data {
@@ -41,7 +43,7 @@ impl<'a> Events<'a> {
             if self.ended {
                 return Ok(None);
             }
-            match self.answer.next().await? {
+            match self.answer.next_until(until).await? {
                 Some(piece) => self.parser.bytes.extend_from_slice(&piece),
                 None => self.ended = true,
             }

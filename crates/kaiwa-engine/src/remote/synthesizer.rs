@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use kaiwa_audio::WIRE_RATE_HZ;
 use serde::Serialize;
 use tokio::task::block_in_place;
@@ -29,6 +31,9 @@ const SOUND: [&str; 11] = [
     "audio/x-wav",
 ];
 
+/// Rates of speech.
+const RATES_HZ: RangeInclusive<u32> = 8_000..=96_000;
+
 /// How speech is asked for. An answer that begins as a WAV is read as one in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpeechFormat {
@@ -44,7 +49,8 @@ pub enum SpeechFormat {
 pub struct SynthesizerOptions {
     /// What is asked for.
     pub format: SpeechFormat,
-    /// Rate of [`SpeechFormat::Pcm`] in Hz, and of the engine. Default: 24 000.
+    /// Rate of [`SpeechFormat::Pcm`] in Hz where its content type names none (`;rate=`,
+    /// `;channels=2`), and of the engine. Default: 24 000.
     pub rate_hz: u32,
     /// The voice for every name that is not among `voices`; without it, such a name is sent as
     /// it is.
@@ -96,7 +102,7 @@ impl RemoteSynthesizer {
         limits: Limits,
         network: &Network,
     ) -> Result<Self, EngineError> {
-        if !(8_000..=96_000).contains(&options.rate_hz) {
+        if !RATES_HZ.contains(&options.rate_hz) {
             return Err(EngineError::invalid_input(format_args!(
                 "the rate of speech is 8000 to 96000 Hz, not {}",
                 options.rate_hz
@@ -136,7 +142,11 @@ impl RemoteSynthesizer {
         if !SOUND.contains(&answer.media_type().as_str()) {
             return Err(answer.misplaced("PCM or WAV").await);
         }
-        let mut sound = Sound::new(self.options.rate_hz);
+        let rate = answer.parameter("rate").and_then(|rate| rate.parse().ok());
+        let rate = rate.filter(|rate| RATES_HZ.contains(rate));
+        let to_hz = self.options.rate_hz;
+        let is_stereo = answer.parameter("channels") == Some("2");
+        let mut sound = Sound::new(rate.unwrap_or(to_hz), is_stereo, to_hz);
         let mut has_begun = false;
         let mut give = |pcm: Vec<f32>| {
             if pcm.is_empty() {

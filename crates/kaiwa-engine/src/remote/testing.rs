@@ -25,6 +25,8 @@ pub(super) const MANY: usize = 50;
 pub(super) enum Step {
     /// Writes bytes.
     Send(Vec<u8>),
+    /// Writes the same until the client hangs up.
+    Repeat(Vec<u8>),
     /// Says nothing until the client hangs up.
     Hang,
     /// Hangs up.
@@ -134,6 +136,11 @@ impl Play {
                             let _ = self.hung_up.send(());
                             return;
                         }
+                    }
+                    Step::Repeat(bytes) => {
+                        while stream.write_all(&bytes).is_ok() {}
+                        let _ = self.hung_up.send(());
+                        return;
                     }
                     Step::Hang => {
                         let _ = reader.read_to_end(&mut Vec::new());

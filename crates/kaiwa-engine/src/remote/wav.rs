@@ -2,6 +2,9 @@
 //!
 //! [`kaiwa_audio::file`] reads whole recordings; speech is to be heard while it is made.
 
+/// From here on a length stands for one that is not known: 2 GB.
+const UNKNOWN: usize = 0x7fff_0000;
+
 /// Bytes in which the sound must have begun.
 const MAX_HEAD: usize = 64 << 10;
 
@@ -12,6 +15,8 @@ pub(super) struct Head {
     pub(super) channels: u16,
     /// Where the sound begins.
     pub(super) at: usize,
+    /// Bytes of sound; `None` where the server did not know them when it began.
+    pub(super) length: Option<usize>,
 }
 
 /// Whether this could be the beginning of a WAV; `None` when there is too little to tell.
@@ -45,6 +50,8 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
                     rate_hz,
                     channels,
                     at: body,
+                    // Whoever streams writes 0, the largest number, or one near it.
+                    length: Some(length).filter(|&l| l != 0 && l < UNKNOWN),
                 }));
             }
             _ => {}

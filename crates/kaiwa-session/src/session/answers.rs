@@ -186,8 +186,8 @@ impl Session {
         }
     }
 
-    /// The prompt of a response is too long for the model: forgets the oldest items and has
-    /// it written again, or ends the response where that may not or cannot be done.
+    /// The prompt of a response is too long for the model: forgets the oldest items, abridges
+    /// results of tools if that is not enough, and has it written again, or ends the response where that may not or cannot be done.
     fn shorten(&mut self, index: usize, job: JobId, limit: u64, message: String, now: Millis) {
         self.outbox.retire(job);
         let response = &mut self.responses[index];
@@ -204,7 +204,7 @@ impl Session {
                 let told = truncation::told_chars(entries.iter().map(|entry| &**entry));
                 let fixed = response.prompt.chars.saturating_sub(told);
                 let most = self.scale.chars(truncation::part(ratio, limit));
-                if truncation::forget(&mut entries, most.saturating_sub(fixed)) {
+                if truncation::make_room(&mut entries, most.saturating_sub(fixed)) {
                     return self.write_waiting();
                 }
                 "Nothing is left that could be forgotten."
@@ -421,7 +421,7 @@ pub(super) fn compose(
         && scale.tokens(chars()) > most
     {
         let keep = scale.chars(truncation::part(ratio, most));
-        truncation::forget(&mut entries, keep);
+        truncation::make_room(&mut entries, keep);
     }
     let finished = || {
         let told = entries.iter().map(|entry| &**entry);

@@ -1,4 +1,4 @@
-//! The file of tools: `[[tool]]` tables.
+//! The file of tools: `[[tool]]` and `[[mcp]]` tables.
 
 use std::{
     fmt, io,
@@ -12,7 +12,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Agreement, CommandTool, ENVIRONMENT, Passing};
+use super::{Agreement, CommandTool, ENVIRONMENT, McpServer, Passing};
 
 /// Seconds that a call may take unless something else is said.
 const TIMEOUT: f64 = 30.0;
@@ -41,13 +41,23 @@ pub enum FileError {
     },
 }
 
+/// What is in a file of tools, in its order.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ToolFile {
+    /// Programs as tools.
+    pub tools: Vec<CommandTool>,
+    /// MCP servers, whose tools are wanted.
+    pub servers: Vec<McpServer>,
+}
+
 /// Reads a file; everything in it must be understood. Programs and directories are meant from
 /// its folder.
 ///
 /// # Errors
 ///
 /// When it cannot be read, or something in it is not understood.
-pub fn read(path: &Path) -> Result<Vec<CommandTool>, FileError> {
+pub fn read(path: &Path) -> Result<ToolFile, FileError> {
     let unreadable = |source| FileError::Unreadable {
         path: path.to_owned(),
         source,
@@ -60,7 +70,7 @@ pub fn read(path: &Path) -> Result<Vec<CommandTool>, FileError> {
         folder,
         text: &text,
     }
-    .tools()
+    .read()
 }
 
 struct File<'a> {
@@ -73,27 +83,74 @@ struct File<'a> {
 type Field<'a, 'b> = &'a Spanned<DeValue<'b>>;
 
 impl File<'_> {
-    fn tools(&self) -> Result<Vec<CommandTool>, FileError> {
+    fn read(&self) -> Result<ToolFile, FileError> {
         let document = DeTable::parse(self.text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             self.refused(at, error.message().replace('\n', "; "))
         })?;
-        let mut tools = Vec::new();
+        let mut file = ToolFile::default();
         for (name, value) in document.get_ref() {
-            let (DeValue::Array(list), "tool") = (value.get_ref(), name.get_ref().as_ref()) else {
-                let name = name.get_ref();
-                let what = format!("\"{name}\" is no table of this file: [[tool]] is");
+            let name = name.get_ref().as_ref();
+            let (DeValue::Array(list), "tool" | "mcp") = (value.get_ref(), name) else {
+                let what = format!("\"{name}\" is no table of this file: [[tool]] and [[mcp]] are");
                 return Err(self.refused(value.span().start, what));
             };
-            for tool in list {
-                let at = tool.span().start;
-                let DeValue::Table(table) = tool.get_ref() else {
-                    return Err(self.refused(at, "a tool is a [[tool]] table".to_owned()));
+            for entry in list {
+                let at = entry.span().start;
+                let DeValue::Table(table) = entry.get_ref() else {
+                    return Err(self.refused(at, format!("this is a [[{name}]] table")));
                 };
-                tools.push(self.tool(at, table)?);
+                match name {
+                    "tool" => file.tools.push(self.tool(at, table)?),
+                    _ => file.servers.push(self.server(at, table)?),
+                }
             }
         }
-        Ok(tools)
+        Ok(file)
+    }
+
+    fn server(&self, at: usize, table: &DeTable<'_>) -> Result<McpServer, FileError> {
+        let mut server = McpServer {
+            server: String::new(),
+            tools: Vec::new(),
+            key_env: None,
+            confirm: Agreement::default(),
+            place: self.place(at),
+        };
+        for (key, value) in table {
+            let refused = |what: String| {
+                let key = key.get_ref();
+                self.refused(value.span().start, format!("{key}: {what}"))
+            };
+            match key.get_ref().as_ref() {
+                "server" => server.server = text(value).map_err(refused)?,
+                "tools" => {
+                    server.tools = texts(value).map_err(refused)?;
+                    if server.tools.is_empty() {
+                        return Err(refused(
+                            "it names none; without it, all are meant".to_owned(),
+                        ));
+                    }
+                }
+                "key_env" => server.key_env = Some(text(value).map_err(refused)?),
+                "confirm" => server.confirm = agreement(value).map_err(refused)?,
+                other => {
+                    let what = format!("[[mcp]] knows no key \"{other}\"");
+                    return Err(self.refused(key.span().start, what));
+                }
+            }
+        }
+        if server.server.trim().is_empty() {
+            return Err(self.refused(
+                at,
+                "this server has no server: a command line, or a URL".to_owned(),
+            ));
+        }
+        if server.key_env.is_some() && !server.is_url() {
+            let what = "a key_env is for a URL: a program has your environment";
+            return Err(self.refused(at, what.to_owned()));
+        }
+        Ok(server)
     }
 
     fn tool(&self, at: usize, table: &DeTable<'_>) -> Result<CommandTool, FileError> {
@@ -265,9 +322,36 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Vec<CommandTool>, FileError> {
+        parse_all(text).map(|file| file.tools)
+    }
+
+    fn parse_all(text: &str) -> Result<ToolFile, FileError> {
         let path = Path::new("tools.toml");
         let folder = Path::new("/home/you/tools");
-        File { path, folder, text }.tools()
+        File { path, folder, text }.read()
+    }
+
+    #[test]
+    fn a_server_is_read_with_all_it_may_say() {
+        let file = parse_all(
+            "[[mcp]]\nserver = \"https://example.com/mcp\"\ntools = [\"a\"]\nkey_env = \"KEY\"\n\
+             confirm = \"always\"\n[[mcp]]\nserver = \"npx thing\"\n",
+        )
+        .expect("servers");
+        let [far, near] = file.servers.as_slice() else {
+            panic!("{file:?}");
+        };
+        assert_eq!(far.server, "https://example.com/mcp");
+        assert_eq!(
+            (far.tools.as_slice(), far.key_env.as_deref()),
+            (&["a".to_owned()][..], Some("KEY"))
+        );
+        assert_eq!(far.confirm, Agreement::Always);
+        assert_eq!(
+            (near.place.as_str(), near.confirm),
+            ("tools.toml:6", Agreement::Never)
+        );
+        assert!(near.tools.is_empty() && near.key_env.is_none() && file.tools.is_empty());
     }
 
     #[test]
@@ -363,6 +447,14 @@ mod tests {
                 "[[tool]]\nname = \"a\"\ndescription = \"b\"\n".to_owned(),
                 1,
                 "has no command",
+            ),
+            ("[[mcp]]\ntools = []\n".to_owned(), 2, "names none"),
+            ("[[mcp]]\ntools = [\"a\"]\n".to_owned(), 1, "has no server"),
+            ("[[mcp]]\nurl = \"x\"\n".to_owned(), 2, "no key \"url\""),
+            (
+                "[[mcp]]\nserver = \"x\"\nkey_env = \"K\"\n".to_owned(),
+                1,
+                "is for a URL",
             ),
             ("[[tool]]\ncommand = []\n".to_owned(), 2, "names no program"),
             (

@@ -3,7 +3,7 @@
 mod file;
 mod run;
 
-pub use file::{FileError, read};
+pub use file::{FileError, ToolFile, read};
 pub use run::{CommandError, MAX_STDOUT};
 
 use std::{path::PathBuf, time::Duration};
@@ -37,6 +37,30 @@ pub struct CommandTool {
     pub confirm: Agreement,
     /// Where it stands, as `FILE:LINE`.
     pub place: String,
+}
+
+/// An MCP server that the assistant may use tools of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct McpServer {
+    /// A URL that begins with `http://` or `https://`, else a command line.
+    pub server: String,
+    /// The tools that are wanted; none are all.
+    pub tools: Vec<String>,
+    /// The variable of our environment that holds the key for a URL.
+    pub key_env: Option<String>,
+    /// Whether somebody has to agree.
+    pub confirm: Agreement,
+    /// Where this stands: `FILE:LINE`.
+    pub place: String,
+}
+
+impl McpServer {
+    /// Whether it is talked to over HTTP.
+    #[must_use]
+    pub fn is_url(&self) -> bool {
+        crate::named::is_url(&self.server)
+    }
 }
 
 /// How a program gets the arguments of a call.

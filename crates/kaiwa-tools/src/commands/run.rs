@@ -1,15 +1,21 @@
 //! A program is run.
 
-use std::{io, process::ExitStatus};
+use std::{io, process::ExitStatus, time::Duration};
 
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use super::{CommandTool, Passing};
-use crate::process::{self, Group};
+use crate::process::{self, Ending, Group};
 
 /// Most bytes that are kept of what a program says; it goes on unheard.
 pub const MAX_STDOUT: usize = 64 << 10;
+
+/// How long what a program has left behind may hold its stdout and stderr open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why a program has no result, in sentences for a model.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +65,8 @@ impl CommandTool {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        let mut group = Group::start(&mut command).map_err(|error| self.not_run(error))?;
+        let mut group =
+            Group::start(&mut command, Ending::Killed).map_err(|error| self.not_run(error))?;
         let streams = (
             group.child.stdin.take(),
             group.child.stdout.take(),
@@ -72,24 +79,30 @@ impl CommandTool {
             // A program need not read what it is given.
             input.write_all(stdin.as_bytes()).await.ok();
             drop(input);
-            Ok(())
         };
-        let hear = async { Ok(process::last_words(errors).await) };
-        let heard = tokio::try_join!(read(output), give, hear);
-        let (text, (), words) = heard.map_err(|error| self.not_run(error))?;
-        let status = group
-            .child
-            .wait()
-            .await
-            .map_err(|error| self.not_run(error))?;
+        let (mut said, mut words) = (Vec::new(), Vec::new());
+        let status = {
+            let hear = process::keep_last(errors, &mut words);
+            let talk = async { tokio::join!(read(output, &mut said), give, hear) };
+            tokio::pin!(talk);
+            tokio::select! {
+                _ = &mut talk => group.child.wait().await,
+                status = group.child.wait() => {
+                    // Something that goes on without it may never let go of them.
+                    let _ = timeout(LAST_WORDS, talk).await;
+                    status
+                }
+            }
+        };
+        let status = status.map_err(|error| self.not_run(error))?;
         if status.success() {
             group.let_go();
-            return Ok(text);
+            return Ok(as_result(said));
         }
         Err(CommandError::Failed {
             program: program.clone(),
             status: ended(status),
-            words,
+            words: process::as_words(&words),
         })
     }
 
@@ -101,21 +114,27 @@ impl CommandTool {
     }
 }
 
-/// Reads what a program says, without the space at its end. It may be in the middle of its work
-/// when enough is heard, so all of it is read.
-async fn read(mut output: impl AsyncRead + Unpin) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    let limit = MAX_STDOUT as u64 + 1;
-    (&mut output).take(limit).read_to_end(&mut bytes).await?;
-    tokio::io::copy(&mut output, &mut tokio::io::sink()).await?;
-    let is_whole = bytes.len() <= MAX_STDOUT;
-    bytes.truncate(MAX_STDOUT);
-    let text = String::from_utf8_lossy(&bytes);
+/// Reads what a program says, and keeps a byte more of it than may be told. It may be in the
+/// middle of its work when enough is heard, so all of it is read.
+async fn read(mut output: impl AsyncRead + Unpin, said: &mut Vec<u8>) {
+    let mut buffer = vec![0; 8 << 10];
+    // A stream that breaks has said what it has said.
+    while let Ok(read @ 1..) = output.read(&mut buffer).await {
+        let room = (MAX_STDOUT + 1).saturating_sub(said.len());
+        said.extend_from_slice(&buffer[..read.min(room)]);
+    }
+}
+
+/// What a program said, without the space at its end.
+fn as_result(mut said: Vec<u8>) -> String {
+    let is_whole = said.len() <= MAX_STDOUT;
+    said.truncate(MAX_STDOUT);
+    let text = String::from_utf8_lossy(&said);
     let text = text.trim_end();
-    Ok(match is_whole {
+    match is_whole {
         true => text.to_owned(),
         false => format!("{text}\n[cut: more than {MAX_STDOUT} bytes]"),
-    })
+    }
 }
 
 /// Arguments as flags. A value stands in one word with its name, lest it be taken for a flag.

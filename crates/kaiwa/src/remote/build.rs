@@ -126,7 +126,10 @@ fn refusal(there: &Elsewhere, error: &EngineError) -> Exit {
         ),
         EngineErrorKind::Unauthorized => (
             Code::Unauthorized,
-            format!("--{role}-key-env names the environment variable with the key"),
+            format!(
+                "--{role}-key-env names the environment variable with the key, which has to be one \
+                 that may do this"
+            ),
         ),
         _ => (
             Code::Failure,

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use kaiwa_client::tools::{Confirm, Confirmation, Tool, ToolError, Tools};
+use kaiwa_engine::remote::Endpoint;
 use kaiwa_tools::{
     Limits, NamedServer, builtin,
-    commands::{self, Agreement, CommandTool, FileError},
+    commands::{self, Agreement, CommandTool, FileError, McpServer},
 };
 use serde_json::json;
 
@@ -17,6 +18,8 @@ use crate::{
 
 /// What a call gets over the time of its MCP server, whose own words come first then.
 const GRACE: Duration = Duration::from_secs(1);
+/// The tool that is there by default.
+const CLOCK: &str = "clock";
 /// Characters of a tool's name.
 const LONGEST_NAME: usize = 64;
 
@@ -31,38 +34,61 @@ pub(super) async fn gather(arguments: &TalkArgs, can_be_asked: bool) -> Result<T
     if arguments.no_filler {
         tools.filler_after = None;
     }
-    if !arguments.no_clock {
-        tools.add(clock()?)?;
-    }
     for built_in in &arguments.tool {
         tools.add(match built_in {
             BuiltIn::Calculator => calculator()?,
             BuiltIn::Shell => shell()?,
         })?;
     }
-    for command in arguments
-        .tools
-        .as_deref()
-        .map(commands::read)
-        .transpose()?
-        .into_iter()
-        .flatten()
-    {
+    let file = arguments.tools.as_deref().map(commands::read).transpose()?;
+    let file = file.unwrap_or_default();
+    for command in file.tools {
         let place = command.place.clone();
         let at = |error: ToolError| Exit::new(Code::Usage, format!("{place}: {error}"));
         tools.add(program(command).map_err(at)?).map_err(at)?;
     }
-    let mut wanted = Wanted::new(&arguments.mcp_tools);
-    for (number, server) in (1..).zip(&arguments.mcp) {
-        add_server(&mut tools, number, server, arguments, &mut wanted).await?;
+    // A clock of one's own goes before ours.
+    if !arguments.no_clock && tools.find(CLOCK).is_none() {
+        tools.add(clock()?)?;
     }
-    wanted.check()?;
+    let mut withheld = vec![arguments.key_env.clone()];
+    withheld.extend(arguments.remote.key_envs().map(str::to_owned));
+    // The key of one is none of another's business.
+    withheld.extend(
+        file.servers
+            .iter()
+            .filter_map(|server| server.key_env.clone()),
+    );
+    let mut adding = Adding {
+        tools: &mut tools,
+        withheld,
+        number: 0,
+    };
+    let mut wanted = Wanted::new(&arguments.mcp_tools);
+    for server in &arguments.mcp {
+        adding
+            .add(server, None, Agreement::Never, &mut wanted)
+            .await?;
+    }
+    wanted.check("--mcp names a server, and without --mcp-tools all its tools are used")?;
+    for server in &file.servers {
+        let key = server.key_env.as_deref().map(|name| key(name, server));
+        let key = key.transpose()?;
+        let mut wanted = Wanted::new(&server.tools);
+        adding
+            .add(&server.server, key.as_deref(), server.confirm, &mut wanted)
+            .await?;
+        wanted.check(&format!(
+            "see {}; without tools, all of a server are used",
+            server.place
+        ))?;
+    }
     Ok(tools)
 }
 
 fn clock() -> Result<Tool, ToolError> {
     Tool::new(
-        "clock",
+        CLOCK,
         "Tells the date, the day of the week, the time and the time zone of the user.",
         json!({"type": "object", "properties": {}}),
         |_| async { Ok(builtin::now().to_string()) },
@@ -133,44 +159,74 @@ fn confirm(agreement: Agreement) -> Confirm {
     }
 }
 
-/// Adds the tools of an MCP server.
-async fn add_server(
-    tools: &mut Tools,
-    number: u32,
-    named: &str,
-    arguments: &TalkArgs,
-    wanted: &mut Wanted<'_>,
-) -> Result<(), Exit> {
-    let limits = Limits::default();
-    // The keys of endpoints and engines are none of its business.
-    let mut withheld = vec![arguments.key_env.clone()];
-    withheld.extend(arguments.remote.key_envs().map(str::to_owned));
-    let server = NamedServer::open(named, &withheld, limits).await?;
-    let offered = server.list_tools().await?;
-    let server = Arc::new(server);
-    for offer in offered.into_iter().filter(|offer| wanted.take(&offer.name)) {
-        let name = free_name(&offer.name, number, tools);
-        let server = Arc::clone(&server);
-        let called = offer.name.clone();
-        let run = move |arguments| {
-            let (server, called) = (Arc::clone(&server), called.clone());
-            async move {
-                server
-                    .call(&called, &arguments)
-                    .await
-                    .map_err(|error| error.to_string())
-            }
-        };
-        let description = offer.description.unwrap_or_default();
-        match Tool::new(name, description, offer.input_schema, run) {
-            Ok(tool) => tools.add(tool.within(limits.call + GRACE))?,
-            // The others may be what is wanted.
-            Err(error) => output::note(format_args!(
-                "kaiwa: one tool of {named} is left out: {error}"
-            )),
-        }
+/// The key that a variable holds.
+fn key(name: &str, of: &McpServer) -> Result<String, Exit> {
+    let place = &of.place;
+    let key = std::env::var(name).unwrap_or_default();
+    if key.is_empty() {
+        let exit = Exit::new(Code::Usage, format!("{place}: {name} is not set"));
+        return Err(exit.with_hint(format!("set {name} to the key of this MCP server")));
     }
-    Ok(())
+    // An endpoint takes no key that would cross other networks unencrypted.
+    let endpoint = Endpoint::new(&of.server, "mcp").and_then(|to| to.with_key(&key));
+    match endpoint {
+        Ok(_) => Ok(key),
+        Err(error) => Err(Exit::new(Code::Usage, format!("{place}: {error}"))),
+    }
+}
+
+/// MCP servers whose tools are added.
+struct Adding<'a> {
+    tools: &'a mut Tools,
+    /// Variables that no program among them gets: the keys of endpoints, engines and others of
+    /// them.
+    withheld: Vec<String>,
+    /// How many there were.
+    number: u32,
+}
+
+impl Adding<'_> {
+    async fn add(
+        &mut self,
+        named: &str,
+        key: Option<&str>,
+        agreement: Agreement,
+        wanted: &mut Wanted<'_>,
+    ) -> Result<(), Exit> {
+        self.number += 1;
+        let limits = Limits::default();
+        let server = NamedServer::open(named, key, &self.withheld, limits).await?;
+        let offered = server.list_tools().await?;
+        let server = Arc::new(server);
+        for offer in offered.into_iter().filter(|offer| wanted.take(&offer.name)) {
+            let name = free_name(&offer.name, self.number, self.tools);
+            let server = Arc::clone(&server);
+            let called = offer.name.clone();
+            let run = move |arguments| {
+                let (server, called) = (Arc::clone(&server), called.clone());
+                async move {
+                    server
+                        .call(&called, &arguments)
+                        .await
+                        .map_err(|error| error.to_string())
+                }
+            };
+            let description = offer.description.unwrap_or_default();
+            match Tool::new(name, description, offer.input_schema, run) {
+                Ok(tool) => {
+                    let tool = tool
+                        .within(limits.call + GRACE)
+                        .confirmed(confirm(agreement));
+                    self.tools.add(tool)?;
+                }
+                // The others may be what is wanted.
+                Err(error) => output::note(format_args!(
+                    "kaiwa: one tool of {named} is left out: {error}"
+                )),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The name of a tool of an MCP server as endpoints take it, and as nobody else has it.
@@ -180,13 +236,16 @@ fn free_name(name: &str, number: u32, tools: &Tools) -> String {
         false => '_',
     };
     let good: String = name.chars().map(good).take(LONGEST_NAME).collect();
-    match tools.find(&good) {
-        None => good,
-        Some(_) => format!("mcp{number}_{good}")
-            .chars()
-            .take(LONGEST_NAME)
-            .collect(),
-    }
+    let prefixes = (1..).map(|round| match round {
+        1 => format!("mcp{number}_"),
+        round => format!("mcp{number}_{round}_"),
+    });
+    let prefixed = prefixes.map(|prefix| (prefix + &good).chars().take(LONGEST_NAME).collect());
+    // There are fewer tools than numbers.
+    std::iter::once(good.clone())
+        .chain(prefixed)
+        .find(|name: &String| tools.find(name).is_none())
+        .unwrap_or(good)
 }
 
 /// The tools of MCP servers that are wanted; all where none is named.
@@ -209,14 +268,14 @@ impl<'a> Wanted<'a> {
         self.names.is_empty() || self.names.iter().any(|wanted| wanted == name)
     }
 
-    fn check(&self) -> Result<(), Exit> {
+    fn check(&self, hint: &str) -> Result<(), Exit> {
         match self.missing.first() {
             None => Ok(()),
             Some(missing) => Err(Exit::new(
                 Code::Usage,
                 format!("no MCP server has a tool {missing}"),
             )
-            .with_hint("--mcp names a server, and without --mcp-tools all its tools are used")),
+            .with_hint(hint)),
         }
     }
 }
@@ -253,6 +312,9 @@ mod tests {
         tools.add(clock().expect("a tool")).expect("the first");
         assert_eq!(free_name("look.up", 1, &tools), "look_up");
         assert_eq!(free_name("clock", 2, &tools), "mcp2_clock");
+        let taken = Tool::new("mcp2_clock", "", json!({}), |_| async { Ok(String::new()) });
+        tools.add(taken.expect("a tool")).expect("the second");
+        assert_eq!(free_name("clock", 2, &tools), "mcp2_2_clock");
         let long = "x".repeat(80);
         assert_eq!(free_name(&long, 1, &tools).len(), LONGEST_NAME);
     }
@@ -262,12 +324,12 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let mut wanted = Wanted::new(&names);
         assert!(wanted.take("a") && !wanted.take("c"));
-        let exit = wanted.check().expect_err("b is missing");
+        let exit = wanted.check("").expect_err("b is missing");
         assert_eq!(
             (exit.code, exit.message.as_str()),
             (Code::Usage, "no MCP server has a tool b")
         );
-        assert!(wanted.take("b") && wanted.check().is_ok());
+        assert!(wanted.take("b") && wanted.check("").is_ok());
         assert!(Wanted::new(&[]).take("anything"));
     }
 
@@ -281,7 +343,7 @@ mod tests {
         };
         let tools = gather(&arguments, false).await.expect("tools");
         let names: Vec<_> = tools.iter().map(Tool::name).collect();
-        assert_eq!(names, ["clock", "calculator", "shell"]);
+        assert_eq!(names, ["calculator", "shell", "clock"]);
         assert_eq!(tools.confirmation, Confirmation::Refuse);
     }
 }

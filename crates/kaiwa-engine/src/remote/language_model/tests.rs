@@ -318,6 +318,7 @@ fn what_is_no_answer_is_one_sentence() {
         ),
         (stream(&[finish("content_filter")]), "for what it is about"),
         (stream(&[]), "before the end of its answer"),
+        (stream(&[done()]), "without a word"),
     ] {
         let peer = Peer::start(vec![play]);
         let (said, result) = generate(&model(&peer), &prompt());
@@ -332,6 +333,74 @@ fn what_is_no_answer_is_one_sentence() {
         );
         assert!(!error.message().contains("sesame"), "{error}");
     }
+}
+
+#[test]
+fn content_in_parts_and_a_usage_of_another_shape_are_understood() {
+    let parts = json!([
+        { "type": "thinking", "thinking": "hm" }, { "type": "text", "text": "Good " },
+        { "type": "reference", "ids": [1] }, { "type": "text", "text": "day." },
+    ]);
+    let odd = json!({ "choices": [], "usage": { "prompt_tokens": 1.5 } });
+    let peer = Peer::start(vec![stream(&[
+        event(&json!({ "choices": [{ "delta": { "content": parts } }] })),
+        finish("stop"),
+        event(&odd),
+        done(),
+    ])]);
+    let (said, result) = generate(&model(&peer), &prompt());
+    assert_eq!(said, "Good day.");
+    // Estimated.
+    assert_eq!(result.expect("an answer").output_tokens, 3);
+}
+
+#[test]
+fn a_call_that_the_limit_cut_is_no_call() {
+    let call = |index: u32, name: &str, arguments: &str| {
+        let function = json!({ "name": name, "arguments": arguments });
+        let call = json!([{ "index": index, "function": function }]);
+        event(&json!({ "choices": [{ "delta": { "tool_calls": call } }] }))
+    };
+    let whole = call(0, "look", "{}");
+    for cut in [call(1, "tell", "{\"to\": \"Jo"), call(1, "", "")] {
+        let peer = Peer::start(vec![stream(&[
+            whole.clone(),
+            cut,
+            finish("length"),
+            done(),
+        ])]);
+        let (said, result) = generate(&model(&peer), &prompt());
+        assert_eq!(said, "<call00000 look>{}");
+        assert_eq!(result.expect("an answer").finish, Finish::Length);
+    }
+}
+
+#[test]
+fn a_nameless_call_is_none_without_the_end_of_the_stream_either() {
+    let nameless = json!({ "choices": [{ "delta": { "tool_calls": [{ "index": 0 }] } }] });
+    let pieces = [event(&nameless), finish("tool_calls")].concat();
+    let peer = Peer::start(vec![open(EVENTS, &[&pieces], Step::Close)]);
+    let (said, result) = generate(&model(&peer), &prompt());
+    let error = result.expect_err("no name");
+    assert_eq!(said, "");
+    assert!(error.message().contains("without end or name"), "{error}");
+}
+
+#[test]
+fn comments_alone_are_silence() {
+    let limits = Limits {
+        silence: Duration::from_millis(50),
+        ..limits()
+    };
+    // Too short to reach the bound of an answer's size in this time.
+    let comment = b"2\r\n:\n\r\n".to_vec();
+    let peer = Peer::start(vec![open(EVENTS, &[], Step::Repeat(comment))]);
+    let (_, result) = generate(&model_with(&peer, limits), &prompt());
+    assert_eq!(
+        result.expect_err("silence").kind(),
+        EngineErrorKind::Timeout
+    );
+    peer.hung_up();
 }
 
 #[test]

@@ -147,9 +147,9 @@ impl ChatRequest {
         if max_tokens == Some(0) {
             return Err(ApiError::out_of_range("max_tokens", 0, "1 or more"));
         }
-        let temperature = self.temperature.unwrap_or(0.0);
-        if !(0.0..=2.0).contains(&temperature) {
-            return Err(ApiError::out_of_range("temperature", temperature, "0 to 2"));
+        let temperature = self.temperature;
+        if let Some(value) = temperature.filter(|value| !(0.0..=2.0).contains(value)) {
+            return Err(ApiError::out_of_range("temperature", value, "0 to 2"));
         }
         let beginning = beginning(&messages);
         // Without one given, the same request draws the same answer: half of the hash.
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(prompt.max_tokens, Some(4));
         assert_eq!(
             (prompt.sampling.temperature, prompt.sampling.seed),
-            (0.5, 9)
+            (Some(0.5), 9)
         );
     }
 
