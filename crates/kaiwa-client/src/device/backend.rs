@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::thread;
 
 use super::line::Line;
 use super::{DeviceConfig, DeviceError, Devices};
@@ -24,21 +25,30 @@ pub(super) fn open(
     line: &Arc<Line>,
 ) -> Result<Box<dyn Backend>, DeviceError> {
     #[cfg(target_os = "linux")]
-    return Ok(Box::new(super::pulse::open(config, line)?));
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (config, line);
-        Err(DeviceError::Unsupported)
+    match super::pulse::open(config, line) {
+        #[cfg(feature = "alsa")]
+        Err(DeviceError::NoServer { .. }) if config.server.is_none() => {}
+        opened => return Ok(Box::new(opened?)),
     }
+    #[cfg(any(not(target_os = "linux"), feature = "alsa"))]
+    Ok(Box::new(super::native::open(config, line)?))
 }
 
 /// Lists the devices of this system.
 pub(super) fn list(config: &DeviceConfig) -> Result<Devices, DeviceError> {
     #[cfg(target_os = "linux")]
-    return super::pulse::list(config);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = config;
-        Err(DeviceError::Unsupported)
+    match super::pulse::list(config) {
+        #[cfg(feature = "alsa")]
+        Err(DeviceError::NoServer { .. }) if config.server.is_none() => {}
+        listed => return listed,
     }
+    #[cfg(any(not(target_os = "linux"), feature = "alsa"))]
+    super::native::list(config)
+}
+
+/// Starts a thread of a backend.
+pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), DeviceError> {
+    let builder = thread::Builder::new().name(name.to_owned());
+    // It ends with its connection.
+    builder.spawn(run).map(drop).map_err(DeviceError::Thread)
 }
