@@ -20,30 +20,76 @@ pub(super) trait Backend: Send {
 }
 
 /// Opens the devices of this system.
+#[cfg(target_os = "linux")]
 pub(super) fn open(
     config: &DeviceConfig,
     line: &Arc<Line>,
 ) -> Result<Box<dyn Backend>, DeviceError> {
-    #[cfg(target_os = "linux")]
     match super::pulse::open(config, line) {
-        #[cfg(feature = "alsa")]
-        Err(DeviceError::NoServer { .. }) if config.server.is_none() => {}
-        opened => return Ok(Box::new(opened?)),
+        Ok(running) => Ok(Box::new(running)),
+        Err(error) if is_for_others(config, &error) => others(config, line, error),
+        Err(error) => Err(error),
     }
-    #[cfg(any(not(target_os = "linux"), feature = "alsa"))]
+}
+
+/// Opens the devices of this system.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open(
+    config: &DeviceConfig,
+    line: &Arc<Line>,
+) -> Result<Box<dyn Backend>, DeviceError> {
+    others(config, line, DeviceError::Unsupported)
+}
+
+/// Opens the devices that need no sound server.
+#[cfg(feature = "native")]
+fn others(
+    config: &DeviceConfig,
+    line: &Arc<Line>,
+    _: DeviceError,
+) -> Result<Box<dyn Backend>, DeviceError> {
     Ok(Box::new(super::native::open(config, line)?))
 }
 
+/// There are none.
+#[cfg(not(feature = "native"))]
+fn others(
+    _: &DeviceConfig,
+    _: &Arc<Line>,
+    error: DeviceError,
+) -> Result<Box<dyn Backend>, DeviceError> {
+    Err(error)
+}
+
 /// Lists the devices of this system.
+#[cfg(target_os = "linux")]
 pub(super) fn list(config: &DeviceConfig) -> Result<Devices, DeviceError> {
-    #[cfg(target_os = "linux")]
     match super::pulse::list(config) {
-        #[cfg(feature = "alsa")]
-        Err(DeviceError::NoServer { .. }) if config.server.is_none() => {}
-        listed => return listed,
+        Err(error) if is_for_others(config, &error) => list_others(error),
+        listed => listed,
     }
-    #[cfg(any(not(target_os = "linux"), feature = "alsa"))]
-    super::native::list(config)
+}
+
+/// Lists the devices of this system.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn list(_: &DeviceConfig) -> Result<Devices, DeviceError> {
+    list_others(DeviceError::Unsupported)
+}
+
+#[cfg(feature = "native")]
+fn list_others(_: DeviceError) -> Result<Devices, DeviceError> {
+    super::native::list()
+}
+
+#[cfg(not(feature = "native"))]
+fn list_others(error: DeviceError) -> Result<Devices, DeviceError> {
+    Err(error)
+}
+
+/// Whether devices without a sound server may do: no server answers, and none was named.
+#[cfg(target_os = "linux")]
+fn is_for_others(config: &DeviceConfig, error: &DeviceError) -> bool {
+    matches!(error, DeviceError::NoServer { .. }) && config.server.is_none()
 }
 
 /// Starts a thread of a backend.

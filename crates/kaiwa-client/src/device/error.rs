@@ -58,4 +58,7 @@ pub enum DeviceError {
         /// What was asked for.
         wanted: String,
     },
+    /// This build knows no sound system of this operating system.
+    #[error("this build cannot use sound devices here; use --input and --output, or type")]
+    Unsupported,
 }

@@ -1,8 +1,8 @@
 //! Real sound devices: what there is, and a [`SoundCard`](crate::SoundCard) made of them.
 //!
 //! Linux speaks to PulseAudio, or to PipeWire in its place, over the server's socket; nothing
-//! is linked. With the feature `alsa` it takes ALSA's devices where no such server answers. macOS and
-//! Windows have their own sound systems. A backend implements one small trait (`backend.rs`).
+//! is linked. With the feature `native` it takes ALSA's devices where no such server answers, and macOS and
+//! Windows have those of their sound systems. A backend implements one small trait (`backend.rs`).
 
 mod backend;
 mod card;
@@ -10,7 +10,7 @@ mod clock;
 mod error;
 mod line;
 mod list;
-#[cfg(any(not(target_os = "linux"), feature = "alsa"))]
+#[cfg(feature = "native")]
 mod native;
 #[cfg(target_os = "linux")]
 mod pulse;

@@ -1,26 +1,24 @@
 //! Keeps the streams on the devices that are meant, whatever happens to the devices.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
-
-#[cfg(target_os = "linux")]
-use cpal_alsa as cpal;
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, Data, ErrorKind, StreamConfig, SupportedBufferSize, SupportedStreamConfig};
 use kaiwa_audio::{Resampler, WIRE_RATE_HZ, pcm};
 
 use super::queue::Queue;
-use super::{News, devices, format};
+use super::{News, devices, format, name, usual};
 use crate::device::line::Line;
 use crate::device::told::Told;
 use crate::device::{Choice, DeviceConfig, DeviceError, Devices, Side};
 
 /// How often devices are looked at while one is missing, and the default is asked for.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a system may take to open a device.
-const OPENING: Duration = Duration::from_secs(5);
+/// How long a device may give or take nothing before its system looks at it again; not all do.
+const SILENT: Duration = Duration::from_secs(5);
 /// What a system is to give and take at once, in ms: half a tick.
 const PERIOD_MS: u32 = 10;
 /// How often the speaker's latency is measured, a second.
@@ -33,6 +31,8 @@ pub(super) struct Follower<H: HostTrait> {
     news: SyncSender<News>,
     microphone: Follow<H>,
     speaker: Follow<H>,
+    /// The number of the next stream.
+    next: u32,
 }
 
 /// One side's device and stream.
@@ -44,6 +44,8 @@ struct Follow<H: HostTrait> {
 struct Open<H: HostTrait> {
     /// The device's name.
     name: String,
+    /// The stream's number.
+    number: u32,
     /// It runs for as long as this is there.
     _stream: <H::Device as DeviceTrait>::Stream,
 }
@@ -68,6 +70,7 @@ impl<H: HostTrait> Follower<H> {
             news,
             microphone: follow(Side::Microphone, &config.microphone),
             speaker: follow(Side::Speaker, &config.speaker),
+            next: 0,
         };
         let devices = devices(&follower.host)?;
         let sides = [&mut follower.microphone.told, &mut follower.speaker.told];
@@ -76,10 +79,14 @@ impl<H: HostTrait> Follower<H> {
         for side in [Side::Microphone, Side::Speaker] {
             if let Err(error) = follower.put(side, &devices) {
                 let reason = error.to_string();
+                let refused = DeviceError::Refused { side, reason };
                 if matches!(follower.of(side).told.choice, Choice::Named(_)) {
-                    return Err(DeviceError::Refused { side, reason });
+                    return Err(refused);
                 }
-                refusals.push(DeviceError::Refused { side, reason });
+                tracing::warn!("{refused}");
+                refusals.push(refused);
+                let line = Arc::clone(&follower.line);
+                follower.of(side).told.tell(&line, None, &devices);
             }
         }
         if follower.microphone.open.is_none()
@@ -92,13 +99,16 @@ impl<H: HostTrait> Follower<H> {
     }
 
     /// Follows until the card is dropped.
-    pub(super) fn run(mut self, told: &Receiver<News>) {
-        loop {
+    pub(super) fn run(mut self, told: &Receiver<News>, ends: &AtomicBool) {
+        while !ends.load(Ordering::Acquire) {
             match told.recv_timeout(LOOK) {
                 Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(News::Lost(side)) => {
-                    self.lose(side);
-                    self.look();
+                Ok(News::Lost(side, number)) => {
+                    // Not if that stream is gone already.
+                    if self.of(side).open.as_ref().map(|open| open.number) == Some(number) {
+                        self.lose(side);
+                        self.look();
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) if self.is_elsewhere() => self.look(),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -116,23 +126,21 @@ impl<H: HostTrait> Follower<H> {
     /// Whether a side is not on the device that is meant, as far as can be said without asking
     /// for all devices: a device is missing, or the default is another.
     fn is_elsewhere(&self) -> bool {
-        let usual = [
-            self.host.default_input_device(),
-            self.host.default_output_device(),
-        ];
         let sides = [&self.microphone, &self.speaker];
-        sides.into_iter().zip(usual).any(|(follow, usual)| {
-            let on = follow.open.as_ref().map(|open| open.name.as_str());
-            match (&follow.told.choice, on) {
-                (Choice::None, _) => false,
-                (_, None) => true,
-                (Choice::Named(name), Some(on)) => name != on,
-                (Choice::Default, Some(on)) => {
-                    let usual = usual.and_then(|device| device.id().ok());
-                    usual.is_some_and(|id| id.to_string() != on)
+        sides
+            .into_iter()
+            .zip(usual(&self.host))
+            .any(|(follow, usual)| {
+                let on = follow.open.as_ref().map(|open| open.name.as_str());
+                match (&follow.told.choice, on) {
+                    (Choice::None, _) => false,
+                    (_, None) => true,
+                    (Choice::Named(meant), Some(on)) => meant != on,
+                    (Choice::Default, Some(on)) => {
+                        name(usual.as_ref()).is_some_and(|usual| usual != on)
+                    }
                 }
-            }
-        })
+            })
     }
 
     /// Looks at the devices and puts the streams where they belong.
@@ -163,23 +171,38 @@ impl<H: HostTrait> Follower<H> {
         if on.is_some() {
             self.lose(side);
         }
-        let Some(name) = meant else { return Ok(()) };
-        let mut found = self.host.devices()?;
-        let found = found.find(|device| device.id().is_ok_and(|id| id.to_string() == name));
+        let Some(meant) = meant else { return Ok(()) };
+        let named = usual(&self.host).into_iter().flatten();
+        let mut all = named.chain(self.host.devices()?);
+        let found = all.find(|device| name(Some(device)).as_ref() == Some(&meant));
         let device = found.ok_or(ErrorKind::DeviceNotAvailable)?;
-        let stream = match side {
-            Side::Microphone => self.record(&device)?,
-            Side::Speaker => self.play(&device)?,
+        self.next = self.next.wrapping_add(1);
+        let number = self.next;
+        let opened = match side {
+            Side::Microphone => self.record(&device, number),
+            Side::Speaker => self.play(&device, number),
         };
-        stream.play()?;
-        self.of(side).open = Some(Open {
-            name,
-            _stream: stream,
+        let started = opened.and_then(|stream| {
+            if side == Side::Speaker {
+                // From here on what is asked for is owed.
+                self.line.reset_speaker(true);
+            }
+            stream.play().map(|()| stream)
         });
-        if side == Side::Speaker {
-            self.line.reset_speaker(true);
+        match started {
+            Ok(stream) => {
+                self.of(side).open = Some(Open {
+                    name: meant,
+                    number,
+                    _stream: stream,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                self.lose(side);
+                Err(error)
+            }
         }
-        Ok(())
     }
 
     /// A stream is gone, or has to go.
@@ -194,14 +217,18 @@ impl<H: HostTrait> Follower<H> {
         }
     }
 
-    fn record(&self, device: &H::Device) -> Result<StreamOf<H>, cpal::Error> {
+    fn record(&self, device: &H::Device, number: u32) -> Result<StreamOf<H>, cpal::Error> {
         let config = device.default_input_config()?;
         self.line.reset_mic();
         built(&config, |config, format| {
             let line = Arc::clone(&self.line);
             let channels = usize::from(config.channels).max(1);
             let mut resampler = Resampler::new(config.sample_rate, WIRE_RATE_HZ);
-            let (mut mono, mut heard, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+            // Nothing grows in the callback that a period of this length does not.
+            let room = config.sample_rate as usize / 5;
+            let mut mono = Vec::with_capacity(room);
+            let mut heard = Vec::with_capacity(room);
+            let mut bytes = Vec::with_capacity(2 * room);
             let hear = move |data: &Data, _: &cpal::InputCallbackInfo| {
                 mono.clear();
                 heard.clear();
@@ -211,29 +238,29 @@ impl<H: HostTrait> Follower<H> {
                 pcm::encode(&heard, &mut bytes);
                 line.hear(&bytes);
             };
-            let lost = self.lost(Side::Microphone);
-            device.build_input_stream_raw(config, format, hear, lost, Some(OPENING))
+            let lost = self.lost(Side::Microphone, number);
+            device.build_input_stream_raw(config, format, hear, lost, Some(SILENT))
         })
     }
 
-    fn play(&self, device: &H::Device) -> Result<StreamOf<H>, cpal::Error> {
+    fn play(&self, device: &H::Device, number: u32) -> Result<StreamOf<H>, cpal::Error> {
         let config = device.default_output_config()?;
         built(&config, |config, format| {
             let (line, queue) = (Arc::clone(&self.line), Arc::clone(&self.queue));
             queue.begin(config.sample_rate);
             let channels = usize::from(config.channels).max(1);
             let rate = u64::from(config.sample_rate);
-            let mut mono = Vec::new();
+            let mut mono = Vec::with_capacity(config.sample_rate as usize / 5);
             let mut since = rate;
             let speak = move |data: &mut Data, info: &cpal::OutputCallbackInfo| {
                 let frames = data.len() / channels;
                 let asked = queue.asked(frames);
-                // Before the first tick the card gives nothing.
-                if asked > 0 && !line.ask(asked) {
-                    queue.push_silence(asked);
-                }
                 mono.clear();
-                queue.take(frames, &mut mono);
+                // Before the first tick the card gives nothing, and what waits goes on waiting.
+                match asked > 0 && !line.ask(asked) {
+                    true => mono.resize(frames, 0.0),
+                    false => queue.take(frames, &mut mono),
+                }
                 format::spread(&mono, channels, data);
                 since += frames as u64;
                 if since * MEASURES >= rate {
@@ -244,24 +271,24 @@ impl<H: HostTrait> Follower<H> {
                     line.measure(queue.len() + asked + device);
                 }
             };
-            let lost = self.lost(Side::Speaker);
+            let lost = self.lost(Side::Speaker, number);
             device.build_output_stream_raw(config, format, speak, lost, Some(OPENING))
         })
     }
 
     /// What is done about an error of a stream.
-    fn lost(&self, side: Side) -> impl FnMut(cpal::Error) + Send + 'static {
+    fn lost(&self, side: Side, number: u32) -> impl FnMut(cpal::Error) + Send + 'static {
         let news = self.news.clone();
+        let mut is_told = false;
         move |error| match error.kind() {
             // The stream goes on.
             ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged => {
                 tracing::debug!(%error, %side, "news of a device");
             }
+            _ if is_told => {}
             _ => {
                 tracing::debug!(%error, %side, "a device is lost");
-                if news.try_send(News::Lost(side)).is_err() {
-                    tracing::debug!("more happens to the devices than can be followed");
-                }
+                is_told = news.try_send(News::Lost(side, number)).is_ok();
             }
         }
     }

@@ -1,8 +1,5 @@
 //! Samples of any format and number of channels, as mono.
 
-#[cfg(target_os = "linux")]
-use cpal_alsa as cpal;
-
 use cpal::{Data, FromSample, Sample, SampleFormat, SizedSample};
 
 /// Appends what was heard, mixed. A format nobody knows is silence.

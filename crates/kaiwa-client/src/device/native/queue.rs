@@ -21,18 +21,29 @@ const CALM_MS: u32 = 30_000;
 /// afterwards: so as much waits from then on as this machine needs. What has waited for nothing
 /// is left out of later silence.
 #[derive(Debug, Default)]
-pub(super) struct Queue(Mutex<Waiting>);
+pub(super) struct Queue {
+    /// The card's side: what is long is done here, where no callback waits for it.
+    converting: Mutex<Converting>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Converting {
+    /// `None` without a speaker.
+    resampler: Option<Resampler>,
+    /// What was resampled last.
+    fresh: Vec<f32>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
     /// The speaker's rate in Hz; 0 without one.
     rate_hz: u32,
-    resampler: Option<Resampler>,
     ready: VecDeque<f32>,
-    /// What was resampled last.
-    fresh: Vec<f32>,
     /// Of a sample at 24 kHz that was asked for, in parts of the speaker's rate.
     part: u64,
+    /// The most that was taken at once.
+    largest: usize,
     /// The least that was left by a callback since then.
     lowest: usize,
     /// Samples since the lowest was looked at.
@@ -44,46 +55,53 @@ struct Waiting {
 impl Queue {
     /// Begins with a speaker of this rate in Hz, or with none: 0.
     pub(super) fn begin(&self, rate_hz: u32) {
-        let mut waiting = self.lock();
+        let mut converting = lock(&self.converting);
+        let mut waiting = lock(&self.waiting);
+        *converting = Converting::default();
         *waiting = Waiting {
             rate_hz,
             lowest: usize::MAX,
             ..Waiting::default()
         };
         if rate_hz > 0 {
-            waiting.resampler = Some(Resampler::new(WIRE_RATE_HZ, rate_hz));
+            converting.resampler = Some(Resampler::new(WIRE_RATE_HZ, rate_hz));
             let silence = waiting.samples(BEGIN_MS);
             waiting.ready = VecDeque::from(vec![0.0; silence]);
-            waiting.ready.reserve(2 * (rate_hz as usize));
+            waiting.ready.reserve(rate_hz as usize);
         }
     }
 
     /// Adds sound at 24 kHz.
     pub(super) fn push(&self, sound: &[f32]) {
-        self.lock().push(sound);
+        self.add(sound, false);
     }
 
     /// Adds so many samples of silence at 24 kHz.
-    pub(super) fn push_silence(&self, mut samples: u64) {
+    pub(super) fn push_silence(&self, samples: u64) {
         const BLOCK: usize = 480;
-        let mut waiting = self.lock();
-        let before = waiting.ready.len();
         // More than may wait is dropped anyway.
-        samples = samples.min(u64::from(WIRE_RATE_HZ * MOST_MS / 1000));
-        while samples > 0 {
-            let block = samples.min(BLOCK as u64);
-            waiting.push(&[0.0; BLOCK][..block as usize]);
-            samples -= block;
+        let mut left = samples.min(u64::from(WIRE_RATE_HZ));
+        while left > 0 {
+            let block = left.min(BLOCK as u64);
+            self.add(&[0.0; BLOCK][..block as usize], true);
+            left -= block;
         }
-        let left_out = waiting.spare.min(waiting.ready.len() - before);
-        let kept = waiting.ready.len() - left_out;
-        waiting.ready.truncate(kept);
-        waiting.spare -= left_out;
+    }
+
+    fn add(&self, sound: &[f32], may_be_left_out: bool) {
+        let mut converting = lock(&self.converting);
+        let Converting { resampler, fresh } = &mut *converting;
+        let Some(resampler) = resampler else {
+            return;
+        };
+        fresh.clear();
+        resampler.process(sound, fresh);
+        lock(&self.waiting).add(fresh, may_be_left_out);
     }
 
     /// How many samples at 24 kHz so many of the speaker's are.
     pub(super) fn asked(&self, samples: usize) -> u64 {
-        let mut waiting = self.lock();
+        let mut waiting = lock(&self.waiting);
         let rate = u64::from(waiting.rate_hz).max(1);
         waiting.part += samples as u64 * u64::from(WIRE_RATE_HZ);
         let whole = waiting.part / rate;
@@ -93,48 +111,52 @@ impl Queue {
 
     /// Takes so many of the speaker's samples; silence in place of what is not there.
     pub(super) fn take(&self, samples: usize, out: &mut Vec<f32>) {
-        let mut waiting = self.lock();
-        let there = samples.min(waiting.ready.len());
-        out.extend(waiting.ready.drain(..there));
-        out.extend(std::iter::repeat_n(0.0, samples - there));
-        waiting.lowest = waiting.lowest.min(waiting.ready.len());
-        waiting.since += samples as u64;
-        if waiting.since >= waiting.samples(CALM_MS) as u64 {
-            waiting.spare = waiting.lowest.saturating_sub(waiting.samples(SPARE_MS));
-            waiting.lowest = usize::MAX;
-            waiting.since = 0;
-        }
+        lock(&self.waiting).take(samples, out);
     }
 
     /// Samples at 24 kHz that wait.
     pub(super) fn len(&self) -> u64 {
-        let waiting = self.lock();
+        let waiting = lock(&self.waiting);
         let rate = u64::from(waiting.rate_hz).max(1);
-        let delay = waiting.resampler.as_ref().map_or(0, Resampler::delay);
-        (waiting.ready.len() + delay) as u64 * u64::from(WIRE_RATE_HZ) / rate
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing panics while holding it, and samples have no invariant to break.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        waiting.ready.len() as u64 * u64::from(WIRE_RATE_HZ) / rate
     }
 }
 
 impl Waiting {
-    fn push(&mut self, sound: &[f32]) {
-        let Some(resampler) = &mut self.resampler else {
-            return;
-        };
-        self.fresh.clear();
-        resampler.process(sound, &mut self.fresh);
-        let most = self.samples(MOST_MS);
-        let room = most.saturating_sub(self.ready.len()).min(self.fresh.len());
-        self.ready.extend(&self.fresh[..room]);
+    fn add(&mut self, fresh: &[f32], may_be_left_out: bool) {
+        let most = self.samples(MOST_MS).max(2 * self.largest);
+        let room = most.saturating_sub(self.ready.len());
+        let mut kept = fresh.len().min(room);
+        if may_be_left_out {
+            let left_out = self.spare.min(kept);
+            self.spare -= left_out;
+            kept -= left_out;
+        }
+        self.ready.extend(&fresh[..kept]);
+    }
+
+    fn take(&mut self, samples: usize, out: &mut Vec<f32>) {
+        let there = samples.min(self.ready.len());
+        out.extend(self.ready.drain(..there));
+        out.extend(std::iter::repeat_n(0.0, samples - there));
+        self.largest = self.largest.max(samples);
+        self.lowest = self.lowest.min(self.ready.len());
+        self.since += samples as u64;
+        if self.since >= self.samples(CALM_MS) as u64 {
+            self.spare = self.lowest.saturating_sub(self.samples(SPARE_MS));
+            self.lowest = usize::MAX;
+            self.since = 0;
+        }
     }
 
     fn samples(&self, ms: u32) -> usize {
         (u64::from(self.rate_hz) * u64::from(ms) / 1000) as usize
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while holding it, and samples have no invariant to break.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
