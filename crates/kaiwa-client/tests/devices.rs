@@ -3,6 +3,8 @@
 #![cfg(all(feature = "devices", target_os = "linux"))]
 
 mod sound;
+#[path = "sound/tone.rs"]
+mod tone;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -18,9 +20,7 @@ use kaiwa_client::{
 };
 
 use self::sound::Daemon;
-
-/// Nothing that is waited for takes so long, on a busy machine either.
-const PATIENCE: Duration = Duration::from_secs(30);
+use self::tone::{PATIENCE, run, tone, tone_frames, whole_second};
 
 fn config(daemon: &Daemon, microphone: &str, speaker: &str) -> DeviceConfig {
     let mut config = DeviceConfig::default();
@@ -32,58 +32,6 @@ fn config(daemon: &Daemon, microphone: &str, speaker: &str) -> DeviceConfig {
 
 fn choice(name: &str) -> Choice {
     name.parse().expect("a choice")
-}
-
-/// Runs the card's ticks until `done`; `play` makes what is played, `hear` sees what was heard.
-async fn run(
-    card: &mut DeviceCard,
-    mut play: impl FnMut() -> Option<Frame>,
-    mut done: impl FnMut(&Frame, Option<DeviceNotice>) -> bool,
-) {
-    let ticks = async {
-        let mut frame = [0.0; TICK];
-        loop {
-            card.play(play().as_ref()).expect("plays");
-            card.capture(&mut frame).await.expect("captures");
-            if done(&frame, card.notice()) {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, ticks)
-        .await
-        .expect("what is waited for happens");
-}
-
-/// A tone of 400 Hz at half of full scale; its steepest step is 0.053.
-fn tone(n: usize) -> f32 {
-    (n as f32 % 60.0 / 60.0 * std::f32::consts::TAU).sin() * 0.5
-}
-
-fn tone_frames() -> impl FnMut() -> Option<Frame> {
-    let mut n = 0;
-    move || {
-        let frame = std::array::from_fn(|index| tone(n + index));
-        n += TICK;
-        Some(frame)
-    }
-}
-
-/// Whether a second of tone has been heard without a gap.
-fn whole_second() -> impl FnMut(&Frame) -> bool {
-    let (mut last, mut run) = (0.0_f32, 0_usize);
-    move |frame| {
-        for &sample in frame {
-            let steady = (sample - last).abs() < 0.06;
-            last = sample;
-            run = if steady { run + 1 } else { 0 };
-        }
-        // Silence is steady, too.
-        if frame.iter().all(|sample| sample.abs() < 0.4) {
-            run = 0;
-        }
-        run >= 24_000
-    }
 }
 
 /// Plays a tone on a device, for as long as it lives.

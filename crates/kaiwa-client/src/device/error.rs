@@ -36,6 +36,17 @@ pub enum DeviceError {
         /// What was tried, and how it failed.
         reason: Option<String>,
     },
+    /// The system refuses a device.
+    #[error(
+        "the {side} cannot be used ({reason}); allow it in the system's settings, close what uses it, \
+         or choose another with --mic or --speaker"
+    )]
+    Refused {
+        /// Which one.
+        side: Side,
+        /// What the system said.
+        reason: String,
+    },
     /// A thread cannot be started.
     #[error("the sound cannot be started: {0}; close other programs and try again")]
     Thread(io::Error),

@@ -26,7 +26,8 @@ pub struct Device {
     /// Whether the system silences it.
     #[serde(rename = "muted")]
     pub is_muted: bool,
-    /// The rate it runs at, in Hz. Sound systems convert from and to 24 kHz.
+    /// The rate it runs at, in Hz, and 0 where the system does not say. It is converted from and to
+    /// 24 kHz.
     pub rate_hz: u32,
 }
 

@@ -1,26 +1,21 @@
 //! Real sound devices: what there is, and a [`SoundCard`](crate::SoundCard) made of them.
 //!
 //! Linux speaks to PulseAudio, or to PipeWire in its place, over the server's socket; nothing
-//! is linked. Other systems have no backend yet: [`devices`] and [`DeviceCard::open`] say so.
-//! A backend implements one small trait (`backend.rs`).
+//! is linked. With the feature `native` it takes ALSA's devices where no such server answers, and macOS and
+//! Windows have those of their sound systems. A backend implements one small trait (`backend.rs`).
 
 mod backend;
 mod card;
 mod clock;
 mod error;
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(dead_code, reason = "used by the backends that there are")
-)]
 mod line;
 mod list;
+#[cfg(feature = "native")]
+mod native;
 #[cfg(target_os = "linux")]
 mod pulse;
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(dead_code, reason = "used by the backends that there are")
-)]
 mod ring;
+mod told;
 
 pub use self::card::{DeviceCard, DeviceConfig};
 pub use self::error::DeviceError;

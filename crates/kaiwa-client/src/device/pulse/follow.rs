@@ -10,9 +10,8 @@ use pulseaudio::protocol::{Command, SubscriptionMask};
 use super::stream::{self, NO_CHANNEL, Stream};
 use super::wire::{Connection, Trouble};
 use super::{Hearing, News};
-use crate::device::{
-    Choice, Device, DeviceChange, DeviceConfig, DeviceError, DeviceNotice, Devices, Side,
-};
+use crate::device::told::Told;
+use crate::device::{Choice, Device, DeviceConfig, DeviceError, Devices, Side};
 
 /// How often the speaker's latency is measured.
 const MEASURE: Duration = Duration::from_millis(200);
@@ -55,12 +54,8 @@ pub(super) struct Follower {
 /// One side's device and stream.
 #[derive(Debug)]
 struct Follow {
-    side: Side,
-    /// A named device is named in full.
-    choice: Choice,
+    told: Told,
     stream: Option<Stream>,
-    /// The device that people were told of last.
-    told: Option<Device>,
 }
 
 impl Follower {
@@ -70,11 +65,9 @@ impl Follower {
         hearing: Hearing,
         news: Receiver<News>,
     ) -> Result<Self, DeviceError> {
-        let follow = |side, choice: &Choice| Follow {
-            side,
-            choice: choice.clone(),
+        let follow = |side, choice| Follow {
+            told: Told::new(side, choice),
             stream: None,
-            told: None,
         };
         let now = Instant::now();
         let mut follower = Self {
@@ -90,30 +83,8 @@ impl Follower {
         };
         let mut connection = follower.connect()?;
         let devices = stream::devices(&mut connection)?;
-        let mut missing = 0;
-        for follow in [&mut follower.microphone, &mut follower.speaker] {
-            let device = devices.find(follow.side, &follow.choice)?;
-            follow.told = device.cloned();
-            match (&follow.choice, device) {
-                (Choice::Named(_), Some(device)) => {
-                    follow.choice = Choice::Named(device.name.clone());
-                }
-                (Choice::Default, None) => missing += 1,
-                _ => {}
-            }
-        }
-        if missing == 2 {
-            return Err(DeviceError::NoDevices);
-        }
-        for follow in [&follower.microphone, &follower.speaker] {
-            if follow.choice == Choice::Default && follow.told.is_none() {
-                follower.hearing.line.notice(DeviceNotice {
-                    side: follow.side,
-                    change: DeviceChange::Gone,
-                    device: None,
-                });
-            }
-        }
+        let sides = [&mut follower.microphone.told, &mut follower.speaker.told];
+        Told::begin(sides, &devices, &follower.hearing.line)?;
         follower.connection = Some(connection);
         follower.look()?;
         Ok(follower)
@@ -168,7 +139,9 @@ impl Follower {
         self.hearing.shared.set_player(None);
         for follow in [&mut self.microphone, &mut self.speaker] {
             follow.lose(&self.hearing);
-            follow.tell(&self.hearing, None, &Devices::default());
+            follow
+                .told
+                .tell(&self.hearing.line, None, &Devices::default());
         }
     }
 
@@ -226,7 +199,7 @@ impl Follower {
         let devices = stream::devices(connection)?;
         for follow in [&mut self.microphone, &mut self.speaker] {
             let opened = follow.look(connection, &self.hearing, &devices, self.latency_ms)?;
-            if opened && follow.side == Side::Speaker {
+            if opened && follow.told.side == Side::Speaker {
                 self.calm_since = Instant::now();
             }
         }
@@ -281,13 +254,13 @@ impl Follow {
         devices: &Devices,
         latency_ms: u32,
     ) -> Result<bool, Trouble> {
-        let meant = self.meant(devices);
+        let meant = self.told.meant(devices);
         let mut opened = false;
         match (self.stream.take(), meant) {
             (None, None) => {}
             (Some(stream), None) => {
                 self.lose(hearing);
-                stream.delete(connection, self.side)?;
+                stream.delete(connection, self.told.side)?;
             }
             (None, Some(device)) => {
                 self.open(connection, hearing, device, latency_ms)?;
@@ -302,12 +275,12 @@ impl Follow {
                     self.stream = Some(stream);
                 } else {
                     opened = true;
-                    match stream.move_to(connection, self.side, device.number) {
+                    match stream.move_to(connection, self.told.side, device.number) {
                         Ok(()) => self.stream = Some(stream),
                         Err(Trouble::Refused(error)) => {
                             tracing::debug!(%error, "a stream cannot be moved");
                             self.lose(hearing);
-                            stream.delete(connection, self.side)?;
+                            stream.delete(connection, self.told.side)?;
                             self.open(connection, hearing, device, latency_ms)?;
                         }
                         Err(lost) => return Err(lost),
@@ -317,35 +290,22 @@ impl Follow {
         }
         let device = self.stream.as_ref().map(|stream| stream.device);
         let device = devices
-            .of(self.side)
+            .of(self.told.side)
             .iter()
             .find(|found| Some(found.number) == device);
-        self.tell(hearing, device, devices);
+        self.told.tell(&hearing.line, device, devices);
         Ok(opened)
-    }
-
-    /// The device that is meant now. While a named one is gone, the default stands in.
-    fn meant<'a>(&self, devices: &'a Devices) -> Option<&'a Device> {
-        let named = match &self.choice {
-            Choice::None => return None,
-            Choice::Default => None,
-            Choice::Named(name) => devices
-                .of(self.side)
-                .iter()
-                .find(|device| device.name == *name),
-        };
-        named.or_else(|| devices.usual(self.side))
     }
 
     /// Whether a stream may stay on a device. The server may move a microphone's stream to a
     /// speaker's monitor, where the assistant would hear itself.
     fn usable(&self, devices: &Devices, number: u32) -> bool {
         let device = devices
-            .of(self.side)
+            .of(self.told.side)
             .iter()
             .find(|device| device.number == number);
         device.is_some_and(|device| {
-            !device.is_monitor || self.choice == Choice::Named(device.name.clone())
+            !device.is_monitor || self.told.choice == Choice::Named(device.name.clone())
         })
     }
 
@@ -357,7 +317,7 @@ impl Follow {
         latency_ms: u32,
     ) -> Result<(), Trouble> {
         let shared = &hearing.shared;
-        let opened = match self.side {
+        let opened = match self.told.side {
             Side::Microphone => Stream::record(connection, device.number).map(|stream| (stream, 0)),
             Side::Speaker => Stream::play(connection, device.number, latency_ms),
         };
@@ -370,7 +330,7 @@ impl Follow {
             }
             Err(lost) => return Err(lost),
         };
-        match self.side {
+        match self.told.side {
             Side::Microphone => {
                 hearing.line.reset_mic();
                 shared.mic.store(stream.channel, Ordering::Release);
@@ -393,7 +353,7 @@ impl Follow {
     /// The stream is gone.
     fn lose(&mut self, hearing: &Hearing) {
         self.stream = None;
-        match self.side {
+        match self.told.side {
             Side::Microphone => {
                 hearing.shared.mic.store(NO_CHANNEL, Ordering::Release);
                 hearing.line.reset_mic();
@@ -403,31 +363,5 @@ impl Follow {
                 hearing.line.reset_speaker(false);
             }
         }
-    }
-
-    /// Tells people when another device is used than they know of.
-    fn tell(&mut self, hearing: &Hearing, device: Option<&Device>, devices: &Devices) {
-        let name = |device: Option<&Device>| device.map(|device| device.name.clone());
-        if name(device) == name(self.told.as_ref()) {
-            return;
-        }
-        let is_there = |told: &Device| {
-            let mut all = devices.of(self.side).iter();
-            all.any(|device| device.name == told.name)
-        };
-        let change = match (&self.told, device) {
-            (None, Some(_)) => DeviceChange::Back,
-            (Some(_), Some(new)) if self.choice == Choice::Named(new.name.clone()) => {
-                DeviceChange::Back
-            }
-            (Some(told), Some(_)) if is_there(told) => DeviceChange::Moved,
-            _ => DeviceChange::Gone,
-        };
-        hearing.line.notice(DeviceNotice {
-            side: self.side,
-            change,
-            device: device.map(|device| device.description.clone()),
-        });
-        self.told = device.cloned();
     }
 }

@@ -17,7 +17,7 @@ use pulseaudio::protocol::Command;
 use self::follow::Follower;
 use self::stream::NO_CHANNEL;
 use self::wire::{Connection, Player, Said};
-use super::backend::Backend;
+use super::backend::{Backend, spawn};
 use super::line::Line;
 use super::{DeviceConfig, DeviceError, Devices, Side};
 use crate::card::Frame;
@@ -35,7 +35,7 @@ pub(super) fn open(config: &DeviceConfig, line: &Arc<Line>) -> Result<Running, D
         news: news.clone(),
     };
     let follower = Follower::start(config, hearing, told)?;
-    wire::spawn("kaiwa-devices", move || follower.run())?;
+    spawn("kaiwa-devices", move || follower.run())?;
     Ok(Running { shared, news })
 }
 

@@ -6,7 +6,6 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use kaiwa_audio::pcm;
@@ -357,10 +356,4 @@ fn write(mut socket: UnixStream, orders: &Receiver<Out>) {
             return;
         }
     }
-}
-
-pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), DeviceError> {
-    let builder = thread::Builder::new().name(name.to_owned());
-    // It ends with its connection.
-    builder.spawn(run).map(drop).map_err(DeviceError::Thread)
 }
