@@ -11,13 +11,10 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
-use std::time::Duration;
 
-use kaiwa_client::card::{Frame, TICK};
+use kaiwa_client::card::TICK;
 use kaiwa_client::device::devices;
-use kaiwa_client::{
-    Choice, DeviceCard, DeviceChange, DeviceConfig, DeviceNotice, MicState, Side, SoundCard,
-};
+use kaiwa_client::{Choice, DeviceCard, DeviceChange, DeviceConfig, MicState, Side, SoundCard};
 
 use self::sound::Daemon;
 use self::tone::{PATIENCE, run, tone, tone_frames, whole_second};

@@ -117,8 +117,11 @@ impl<'a> Answer<'a> {
             return self.call(tokens, sink);
         }
         self.sampler = Some(Box::new(Sampler::text(&llama.model, *sampling)));
-        let call = (!functions.is_empty()).then_some(tools::CALL);
-        let mut output = Output::new(llama.chat.markers(), call);
+        let calls: &[&str] = match functions.is_empty() {
+            true => &[],
+            false => &tools::CALLS,
+        };
+        let mut output = Output::new(llama.chat.markers(), calls);
         let mut said = String::new();
         let mut next = prompt.to_vec();
         let begin = self.taken.tokens().len() + prompt.len();

@@ -25,11 +25,12 @@ pub(super) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// The output of an answer that ends at any of `ends`, or before `call`.
-    pub(super) fn new(ends: &'a [String], call: Option<&'a str>) -> Self {
+    /// The output of an answer that ends at any of `ends`, or before any of `calls`.
+    pub(super) fn new(ends: &'a [String], calls: &'a [&'a str]) -> Self {
         let ends = ends.iter().map(|marker| (marker.as_str(), Found::End));
+        let calls = calls.iter().map(|call| (*call, Found::Call));
         Self {
-            markers: ends.chain(call.map(|call| (call, Found::Call))).collect(),
+            markers: ends.chain(calls).collect(),
             pending: Vec::new(),
             certain: 0,
             found: None,
@@ -130,7 +131,7 @@ mod tests {
         let text = "日本語 – ça, 🎌!";
         for size in 1..6 {
             let markers = markers();
-            let mut output = Output::new(&markers, None);
+            let mut output = Output::new(&markers, &[]);
             let mut joined = String::new();
             for piece in text.as_bytes().chunks(size) {
                 joined += &output.push(piece);
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn half_a_character_at_the_end_is_dropped() {
         let markers = markers();
-        let mut output = Output::new(&markers, None);
+        let mut output = Output::new(&markers, &[]);
         assert_eq!(output.push(&"aé".as_bytes()[..2]), "a");
         assert_eq!(output.finish(), "");
     }
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_replaced() {
         let markers = markers();
-        let mut output = Output::new(&markers, None);
+        let mut output = Output::new(&markers, &[]);
         assert_eq!(
             output.push(b"a\xFFb\x80\x80\x80\x80c"),
             "a\u{FFFD}b\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}c"
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn a_spelled_out_marker_ends_the_answer() {
         let markers = markers();
-        let mut output = Output::new(&markers, None);
+        let mut output = Output::new(&markers, &[]);
         let mut joined = String::new();
         for piece in ["Yes. ", "<", "|im", "_end|", ">", "\nmore"] {
             joined += &output.push(piece.as_bytes());
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn what_only_looks_like_a_marker_is_text() {
         let markers = markers();
-        let mut output = Output::new(&markers, None);
+        let mut output = Output::new(&markers, &[]);
         assert_eq!(output.push(b"1 <"), "1 ");
         assert_eq!(output.push(b"|i"), "");
         assert_eq!(output.push(b"s"), "<|is");
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn a_call_ends_the_text_before_it() {
         let markers = markers();
-        let mut output = Output::new(&markers, Some("<tool_call>"));
+        let mut output = Output::new(&markers, &["<tool_call>", "{\"name\""]);
         let mut joined = String::new();
         for piece in ["Let me ", "see. <", "tool_call", ">\n{"] {
             joined += &output.push(piece.as_bytes());
@@ -194,5 +195,11 @@ mod tests {
         assert_eq!(output.found(), Some(Found::Call));
         assert_eq!(joined, "Let me see. ");
         assert_eq!(output.certain_bytes(), joined.len());
+        let mut bare = Output::new(&markers, &["<tool_call>", "{\"name\""]);
+        assert_eq!(bare.push(b"{\"na"), "");
+        assert_eq!(bare.push(b"me\": \"clock\""), "");
+        assert_eq!(bare.found(), Some(Found::Call));
+        let mut brace = Output::new(&markers, &["{\"name\""]);
+        assert_eq!(brace.push(b"{\"number\""), "{\"number\"");
     }
 }

@@ -8,12 +8,26 @@
 //! it no other choice than valid arguments. One answer holds at most one call.
 
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{EngineError, EngineErrorKind, Prompt, ToolCall, ToolChoice, ToolSpec};
 
 /// What a call begins with, in an answer.
 pub(super) const CALL: &str = "<tool_call>";
+
+/// What an answer holds where a model begins a call in a notation of its own, as those do that were
+/// trained on programs: the object alone, or in a block of code. None of it is ever to be spoken.
+pub(super) const CALLS: [&str; 9] = [
+    CALL,
+    "```json",
+    "{\"name\"",
+    "{ \"name\"",
+    "{\n\"name\"",
+    "{\n  \"name\"",
+    "{\n    \"name\"",
+    "{\"type\": \"function\"",
+    "{\"function\"",
+];
 
 /// What stands between [`CALL`] and the object.
 pub(super) const CALL_GAP: &str = "\n";
@@ -88,7 +102,7 @@ pub(super) fn grammar(tools: &[ToolSpec]) -> Result<String, EngineError> {
         .iter()
         .map(|tool| {
             let arguments = match &tool.parameters {
-                Value::Object(schema) if !schema.is_empty() => tool.parameters.clone(),
+                Value::Object(schema) if !schema.is_empty() => named_alone(schema),
                 _ => json!({"type": "object"}),
             };
             json!({
@@ -105,6 +119,19 @@ pub(super) fn grammar(tools: &[ToolSpec]) -> Result<String, EngineError> {
             format!("the functions' schemas cannot be followed: {error}"),
         )
     })
+}
+
+/// A schema that takes no arguments but those it names, unless it says otherwise: small models copy
+/// the schema itself into what is left open.
+fn named_alone(schema: &Map<String, Value>) -> Value {
+    let mut schema = schema.clone();
+    let is_plain = ["anyOf", "oneOf", "allOf", "$ref", "patternProperties"]
+        .iter()
+        .all(|keyword| !schema.contains_key(*keyword));
+    if is_plain && schema.contains_key("properties") {
+        schema.entry("additionalProperties").or_insert(false.into());
+    }
+    Value::Object(schema)
 }
 
 /// The name and the arguments (as they stand there) of a generated call.
@@ -181,6 +208,19 @@ mod tests {
             Ok(("weather".to_owned(), r#"{"city": "Fürth"}"#.to_owned()))
         );
         assert!(parse("{\"name\": 1}").is_err());
+    }
+
+    #[test]
+    fn arguments_nobody_named_are_left_out() {
+        let schema = |value: Value| value.as_object().expect("an object").clone();
+        let closed = |value| named_alone(&schema(value))["additionalProperties"].clone();
+        assert_eq!(closed(json!({"type": "object", "properties": {}})), false);
+        assert_eq!(
+            closed(json!({"properties": {}, "additionalProperties": true})),
+            true
+        );
+        assert_eq!(closed(json!({"type": "object"})), Value::Null);
+        assert_eq!(closed(json!({"properties": {}, "anyOf": []})), Value::Null);
     }
 
     #[test]

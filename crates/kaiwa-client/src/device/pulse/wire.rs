@@ -17,6 +17,7 @@ use pulseaudio::protocol::{
 
 use crate::card::{Frame, TICK};
 use crate::device::DeviceError;
+use crate::device::backend::spawn;
 
 /// Bytes of the secret by which a server knows its user's programs (`PA_NATIVE_COOKIE_LENGTH`).
 const COOKIE: usize = 256;
