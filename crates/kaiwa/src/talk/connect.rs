@@ -39,6 +39,11 @@ pub(super) async fn open(
     }
 }
 
+/// Connects to the server in this process.
+pub(crate) async fn embedded_link(arguments: &TalkArgs) -> Result<Link, Exit> {
+    open(&Target::Embedded, arguments, None, Console::default()).await
+}
+
 /// What the server in this process runs on.
 pub(crate) fn wanted(arguments: &TalkArgs) -> Result<Wanted, Exit> {
     let mut wanted = Wanted {
