@@ -86,7 +86,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
-    /// Measure: word error rate, voice-to-voice latency, ends of turns, interruptions.
+    /// Measure: word error rate, voice-to-voice latency, ends of turns, interruptions, calls of tools.
     Bench {
         #[command(subcommand)]
         command: BenchCommand,

@@ -73,6 +73,7 @@ fn main() -> ExitCode {
             BenchCommand::Bargein(arguments) => block_on(bench::bargein::run(arguments)),
             BenchCommand::Echo(arguments) => bench::echo::run(&arguments),
             BenchCommand::Turns(arguments) => bench::turns::run(&arguments),
+            BenchCommand::Tools(arguments) => block_on(bench::tools::run(*arguments)),
         },
     };
     match result {

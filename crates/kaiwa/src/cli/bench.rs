@@ -4,7 +4,8 @@ use std::{fmt, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{Eagerness, EngineArgs, Turn};
+use super::{Eagerness, EngineArgs, EngineKind, Turn};
+use crate::remote::RemoteArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -18,6 +19,8 @@ pub(crate) enum BenchCommand {
     Bargein(BargeinArgs),
     /// How much of its own voice is taken out of the microphone, and what of the user's.
     Echo(EchoArgs),
+    /// How often the language model calls the right tool, with the right arguments.
+    Tools(Box<ToolsArgs>),
 }
 
 #[derive(Args, Debug)]
@@ -143,6 +146,39 @@ pub(crate) struct EchoArgs {
     /// Fetch missing models without asking.
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ToolsArgs {
+    /// Most requests to make; the default is all 40.
+    #[arg(long, value_name = "N")]
+    pub(crate) requests: Option<NonZeroUsize>,
+
+    /// Language model: a name from "kaiwa models list" or a GGUF file.
+    #[arg(long, default_value = "qwen2.5-coder-0.5b", value_name = "NAME|FILE")]
+    pub(crate) llm: String,
+
+    /// The engines: local models, or a script that plays replies.
+    #[arg(long, value_enum, default_value_t = EngineKind::Local)]
+    pub(crate) engine: EngineKind,
+
+    /// The script of --engine scripted.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+
+    /// Threads for inference; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Fetch missing models without asking.
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 
     #[command(flatten)]
     pub(crate) report: ReportArgs,

@@ -81,6 +81,14 @@ pub(crate) async fn load(
     .await
 }
 
+/// The same for a set with engines elsewhere.
+pub(crate) async fn load_wanted(wanted: Wanted) -> Result<Engines, Exit> {
+    loading(Console::default(), move |attendant| {
+        engines::one(&wanted, &[], attendant)
+    })
+    .await
+}
+
 /// The same, under somebody's eyes.
 async fn loading<T: Send + 'static>(
     mut attendant: impl Attendant + Send + 'static,
