@@ -1,6 +1,8 @@
 //! The command line: what was typed, before it means anything.
 
-use std::{ffi::OsString, fmt, num::NonZeroUsize, path::PathBuf};
+mod bench;
+
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -8,6 +10,7 @@ use kaiwa_client::{Choice, Profile, costs::Usd};
 use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 use serde::Serialize;
 
+pub(crate) use self::bench::*;
 use crate::remote::RemoteArgs;
 
 /// Converse with AI by voice, from a terminal or as a server.
@@ -37,7 +40,7 @@ Exit codes:
   0    the conversation or command ended as it should
   1    a failure none of the others names; for doctor, something is a problem
   2    the command line cannot be understood
-  3    the endpoint cannot be reached, or the connection was lost
+  3    the endpoint cannot be reached, or the connection was lost; for probe, no session was had
   4    the endpoint refuses the key
   5    a model is missing, damaged, or cannot be fetched
   6    the input is not usable audio or text
@@ -58,6 +61,8 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Look at everything that a conversation needs, and say what to do about what is missing.
     Doctor(DoctorArgs),
+    /// Find out which dialect and which events of the Realtime API a server really speaks.
+    Probe(ProbeArgs),
     /// Show a recording of "kaiwa talk --record": one page with sound, turns, jobs and times.
     Inspect(InspectArgs),
     /// List, fetch and check the model files of the embedded engines.
@@ -81,7 +86,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
-    /// Measure: word error rate, voice-to-voice latency, ends of turns, interruptions.
+    /// Measure: word error rate, voice-to-voice latency, ends of turns, interruptions, calls of tools.
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
@@ -429,6 +434,51 @@ pub(crate) struct DoctorArgs {
     pub(crate) words: Vec<OsString>,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ProbeArgs {
+    /// The server, for example ws://127.0.0.1:8080/v1, or local for the embedded one. Without
+    /// it, the server that "kaiwa talk" would talk to.
+    #[arg(value_name = "URL|local")]
+    pub(crate) url: Option<String>,
+
+    /// Name of the environment variable that holds the server's key [default: OPENAI_API_KEY].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key_env: Option<String>,
+
+    /// Model to ask for, by the server's name of it.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+
+    /// How the server is spoken to: openai, azure, beta (servers of 2024), or auto, which finds
+    /// out [default: auto].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<Profile>,
+
+    /// Ask for a short answer in text and one in sound, too, which servers may bill. Nothing else
+    /// that is asked for costs anything.
+    #[arg(long)]
+    pub(crate) respond: bool,
+
+    /// How long an answer to a request may take, in seconds (0.1 to 600).
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = patience)]
+    pub(crate) timeout: Duration,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Other options of "kaiwa talk": kaiwa probe local -- --engine scripted
+    #[arg(last = true, value_name = "OPTIONS")]
+    pub(crate) words: Vec<OsString>,
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        Ok(_) | Err(_) => Err("expected 0.1 to 600 seconds".to_owned()),
+    }
+}
+
 /// What "kaiwa doctor" looks at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -516,182 +566,6 @@ pub(crate) enum ModelsCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// Word error rate and speed of speech to text on real recordings.
-    Wer(WerArgs),
-    /// End of speech to first audible sample, and where the time goes.
-    Latency(LatencyArgs),
-    /// How long is waited at the end of a turn, against how often one is cut off.
-    Turns(TurnsArgs),
-    /// How soon the assistant is silent when somebody cuts in, and what it knows of it.
-    Bargein(BargeinArgs),
-    /// How much of its own voice is taken out of the microphone, and what of the user's.
-    Echo(EchoArgs),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct WerArgs {
-    /// Folder of recordings: sets with a manifest.jsonl each.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) speech: PathBuf,
-
-    /// Models to measure.
-    #[arg(long, value_delimiter = ',', default_values = ["whisper-tiny.en", "whisper-base"])]
-    pub(crate) models: Vec<String>,
-
-    /// Score these transcripts instead (JSON lines: model, file, text, ms), so that another
-    /// program is judged by the same normaliser.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) hypotheses: Option<PathBuf>,
-
-    /// Threads for inference; the default is one per core.
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
-
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct LatencyArgs {
-    /// Folder of recordings with a pause_map.jsonl.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) speech: PathBuf,
-
-    /// Most utterances to play.
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    pub(crate) utterances: usize,
-
-    #[command(flatten)]
-    pub(crate) taking: TakingArgs,
-
-    /// Listen to the answers to their end, and count how often one runs dry before it.
-    #[arg(long)]
-    pub(crate) whole: bool,
-
-    /// Conversations at once.
-    #[arg(long, default_value = "1", value_name = "N")]
-    pub(crate) sessions: NonZeroUsize,
-
-    #[command(flatten)]
-    pub(crate) report: ReportArgs,
-
-    #[command(flatten)]
-    pub(crate) engines: EngineArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct TurnsArgs {
-    /// Folder of recordings with a pause_map.jsonl and a turn_cuts.jsonl.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) speech: PathBuf,
-
-    /// How soon semantic_vad takes a turn to be over: one point of its curve each.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["high", "auto", "low"])]
-    pub(crate) eagerness: Vec<Eagerness>,
-
-    /// Local speech-to-text model.
-    #[arg(long, value_name = "NAME", default_value = "whisper-tiny.en")]
-    pub(crate) stt: String,
-
-    /// Threads for inference; the default is one per core.
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
-
-    /// Fetch missing models without asking.
-    #[arg(long, short = 'y')]
-    pub(crate) yes: bool,
-
-    #[command(flatten)]
-    pub(crate) report: ReportArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct BargeinArgs {
-    /// Folder of recordings with a pause_map.jsonl.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) speech: PathBuf,
-
-    /// Interruptions; ten sounds that are none come besides.
-    #[arg(long, default_value_t = 12, value_name = "N")]
-    pub(crate) cases: usize,
-
-    #[command(flatten)]
-    pub(crate) taking: TakingArgs,
-
-    /// Speech-to-text model that listens to the assistant, to tell which words were heard.
-    #[arg(long, default_value = "whisper-base", value_name = "NAME")]
-    pub(crate) judge: String,
-
-    #[command(flatten)]
-    pub(crate) report: ReportArgs,
-
-    #[command(flatten)]
-    pub(crate) engines: EngineArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct EchoArgs {
-    /// Folder of recordings with the sets aec_conditions, aec_real_doubletalk and noise_rir.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) speech: PathBuf,
-
-    /// Sentences that are said over each echo.
-    #[arg(long, default_value_t = 6, value_name = "N")]
-    pub(crate) sentences: usize,
-
-    /// Speech-to-text model that listens to them.
-    #[arg(long, default_value = "whisper-base", value_name = "NAME")]
-    pub(crate) judge: String,
-
-    /// Threads for inference; the default is one per core.
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
-
-    /// Fetch missing models without asking.
-    #[arg(long, short = 'y')]
-    pub(crate) yes: bool,
-
-    #[command(flatten)]
-    pub(crate) report: ReportArgs,
-}
-
-/// How a benchmark tells what it found.
-#[derive(Args, Debug)]
-pub(crate) struct ReportArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Write a report into this file: one page of HTML that needs nothing else.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
-}
-
-/// Who takes turns in a benchmark.
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct TakingArgs {
-    /// Who decides that somebody speaks, and that a turn is over.
-    #[arg(long, value_enum, default_value_t = Turn::Semantic)]
-    pub(crate) turn: Turn,
-
-    /// How soon --turn semantic takes a turn to be over.
-    #[arg(long, value_enum, default_value_t = Eagerness::Auto)]
-    pub(crate) eagerness: Eagerness,
-}
-
-impl fmt::Display for TakingArgs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.turn {
-            Turn::Semantic => format!("semantic {:?}", self.eagerness),
-            turn => format!("{turn:?}"),
-        };
-        f.write_str(&name.to_lowercase())
-    }
-}
-
 /// Reads `requests=60/60`.
 fn rate_limit(text: &str) -> Result<RateLimitConfig, String> {
     let parts = text.split_once('=').and_then(|(name, amount)| {
@@ -720,6 +594,14 @@ fn rate_limit(text: &str) -> Result<RateLimitConfig, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patience_has_bounds() {
+        assert_eq!(patience("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "0", "-1", "601", "inf", "NaN", "soon"] {
+            assert!(patience(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn rate_limits_are_read_or_refused() {

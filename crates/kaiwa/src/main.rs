@@ -17,6 +17,7 @@ mod lines;
 mod manual;
 mod models;
 mod output;
+mod probe;
 mod record;
 mod remote;
 mod serve;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => block_on(serve::run(*arguments, profiles)),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, cli.config.as_deref())),
+        Command::Probe(arguments) => block_on(probe::run(arguments, cli.config.as_deref())),
         Command::Demo(arguments) => block_on(demo::run(arguments)),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Models { command } => models::run(command),
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
             BenchCommand::Bargein(arguments) => block_on(bench::bargein::run(arguments)),
             BenchCommand::Echo(arguments) => bench::echo::run(&arguments),
             BenchCommand::Turns(arguments) => bench::turns::run(&arguments),
+            BenchCommand::Tools(arguments) => block_on(bench::tools::run(*arguments)),
         },
     };
     match result {

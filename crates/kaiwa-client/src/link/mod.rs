@@ -110,6 +110,8 @@ pub struct Link {
     /// Whether the end was reported.
     ended: bool,
     tap: Option<Tap>,
+    /// Of the server's answer to the handshake.
+    headers: Vec<(String, String)>,
     dialect: Dialect,
     /// Whether to take to the dialect that the server turns out to speak.
     adapts: bool,
@@ -200,15 +202,21 @@ impl Link {
             .max_message_size(Some(MAX_FRAME))
             .max_frame_size(Some(MAX_FRAME))
             .max_write_buffer_size(MAX_BACKLOG);
-        let (socket, _) = client_async_tls_with_config(request, io, Some(config), Some(connector))
-            .await
-            .map_err(|error| LinkError::from_handshake(error, endpoint, target))?;
+        let (socket, answer) =
+            client_async_tls_with_config(request, io, Some(config), Some(connector))
+                .await
+                .map_err(|error| LinkError::from_handshake(error, endpoint, target))?;
+        let headers = answer.headers().iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.as_str().to_owned(), value.into_owned())
+        });
         Ok(Self {
             socket,
             frame: Vec::new(),
             queued: false,
             ended: false,
             tap: None,
+            headers: headers.collect(),
             dialect: target.dialect,
             adapts: target.adapts,
         })
@@ -222,6 +230,12 @@ impl Link {
     /// Gives up what sees the frames, for the next link.
     pub(crate) fn take_tap(&mut self) -> Option<Tap> {
         self.tap.take()
+    }
+
+    /// The headers of the server's answer to the handshake, their names in lower case.
+    #[must_use]
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
     }
 
     /// The dialect that is spoken. With [`Profile::Auto`] it changes to the beta, once and

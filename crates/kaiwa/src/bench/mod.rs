@@ -9,5 +9,6 @@ pub(crate) mod recognition;
 mod report;
 mod speech;
 mod statistics;
+pub(crate) mod tools;
 pub(crate) mod turns;
 mod wer;

@@ -39,6 +39,11 @@ pub(super) async fn open(
     }
 }
 
+/// Connects to the server in this process.
+pub(crate) async fn embedded_link(arguments: &TalkArgs) -> Result<Link, Exit> {
+    open(&Target::Embedded, arguments, None, Console::default()).await
+}
+
 /// What the server in this process runs on.
 pub(crate) fn wanted(arguments: &TalkArgs) -> Result<Wanted, Exit> {
     let mut wanted = Wanted {
@@ -72,6 +77,14 @@ pub(crate) async fn load(
 ) -> Result<Engines, Exit> {
     loading(Console::default(), move |attendant| {
         engines::load(&arguments, extra, attendant)
+    })
+    .await
+}
+
+/// The same for a set with engines elsewhere.
+pub(crate) async fn load_wanted(wanted: Wanted) -> Result<Engines, Exit> {
+    loading(Console::default(), move |attendant| {
+        engines::one(&wanted, &[], attendant)
     })
     .await
 }

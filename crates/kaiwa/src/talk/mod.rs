@@ -33,7 +33,7 @@ use self::{
 };
 pub(crate) use self::{
     card::{device_config, voice},
-    connect::{embedded, link, load, wanted},
+    connect::{embedded, embedded_link, link, load, load_wanted, wanted},
     plan::{Target, taken, target},
     render::{Format, Renderer},
     screen::tells_releases,
