@@ -107,8 +107,7 @@ fn result(sum: &str) -> Option<String> {
         .replace("minus", "-")
         .replace("percent of", "/100*")
         .replace("% of", "/100*")
-        .replace('×', "*")
-        .replace('x', "*")
+        .replace(['×', 'x'], "*")
         .replace('÷', "/")
         .replace("**", "^");
     let sum = sum.split('=').next().unwrap_or_default().trim();
