@@ -8,7 +8,7 @@ use kaiwa_client::{Choice, Profile, costs::Usd};
 use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 use serde::Serialize;
 
-use crate::remote::RemoteArgs;
+use crate::{remote::RemoteArgs, serve::relay::RelayArgs};
 
 /// Converse with AI by voice, from a terminal or as a server.
 #[derive(Debug, Parser)]
@@ -383,8 +383,11 @@ pub(crate) struct ServeArgs {
 
     /// Write every session's events, audio included, into a file of this folder: one JSON
     /// object a line.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, visible_alias = "record", value_name = "DIR")]
     pub(crate) log_events: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) relay: RelayArgs,
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,
@@ -528,6 +531,8 @@ pub(crate) enum BenchCommand {
     Bargein(BargeinArgs),
     /// How much of its own voice is taken out of the microphone, and what of the user's.
     Echo(EchoArgs),
+    /// What "kaiwa serve --upstream" adds to the way of an event, and whether it changes any.
+    Relay(RelayBenchArgs),
 }
 
 #[derive(Args, Debug)]
@@ -653,6 +658,16 @@ pub(crate) struct EchoArgs {
     /// Fetch missing models without asking.
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RelayBenchArgs {
+    /// Events of each kind that go there and back, by the relay and without it.
+    #[arg(long, default_value = "2000", value_name = "N")]
+    pub(crate) rounds: NonZeroUsize,
 
     #[command(flatten)]
     pub(crate) report: ReportArgs,
