@@ -410,7 +410,7 @@ async fn counts_are_there_for_everybody_and_other_routes_are_not() {
     assert_eq!((status, code.as_str()), (404, "unknown_url"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_conversation_with_a_server_runs_through_a_relay() {
     let server = Server::new(Fakes::new().engines(), ServerConfig::default());
     let upstream = server.clone();
