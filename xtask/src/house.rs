@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "kaiwa-server",
         &[
             "kaiwa-audio",
+            "kaiwa-client",
             "kaiwa-engine",
             "kaiwa-protocol",
             "kaiwa-session",

@@ -1,8 +1,10 @@
 //! Where a Realtime server is, and what opens it.
 
 use kaiwa_protocol::Dialect;
+use tokio_tungstenite::Connector;
+use tokio_tungstenite::tungstenite::http::Request;
 
-use crate::link::LinkError;
+use crate::link::{self, LinkError};
 use crate::profile::Profile;
 
 /// A Realtime server: its address, its key and the model asked for.
@@ -62,6 +64,21 @@ impl Endpoint {
             host, port, tls, ..
         } = self.target()?;
         Ok(Address { host, port, tls })
+    }
+
+    /// What [`Link`](crate::Link) opens a connection with, for whoever passes frames on without
+    /// reading them: the request of the handshake, and TLS or none.
+    ///
+    /// # Errors
+    ///
+    /// When the address or a header is not valid.
+    pub fn handshake(&self) -> Result<(Request<()>, Connector), LinkError> {
+        let target = self.target()?;
+        let connector = match target.tls {
+            true => Connector::Rustls(link::tls::config()),
+            false => Connector::Plain,
+        };
+        Ok((link::request(self, &target)?, connector))
     }
 
     /// Works out what to connect to and what to ask for.

@@ -439,7 +439,7 @@ impl Driver {
             Some(Ok(Message::Close(_))) | None => self.effects.end = Some(End::Gone),
             Some(Err(error)) => {
                 tracing::debug!(%error, "the socket failed");
-                self.effects.end = Some(fault(error));
+                self.effects.end = Some(fault(error).map_or(End::Gone, End::Broken));
             }
         }
     }
@@ -629,24 +629,21 @@ impl WaitingAudio {
     }
 }
 
-/// What a broken socket means for the session.
-fn fault(error: axum::Error) -> End {
+/// What a client is told that broke its socket; `None` where nobody is there to be told.
+pub(crate) fn fault(error: axum::Error) -> Option<CloseFrame> {
     let error = error.into_inner();
-    match error.downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => End::Broken(CloseFrame {
-            code: close_code::SIZE,
-            reason: "The message is too big.".into(),
-        }),
-        Some(tungstenite::Error::Utf8(_)) => End::Broken(CloseFrame {
-            code: close_code::INVALID,
-            reason: "A text frame is not UTF-8.".into(),
-        }),
-        Some(tungstenite::Error::Protocol(_)) => End::Broken(CloseFrame {
-            code: close_code::PROTOCOL,
-            reason: "The WebSocket protocol was violated.".into(),
-        }),
-        _ => End::Gone,
-    }
+    let (code, reason) = match error.downcast_ref::<tungstenite::Error>()? {
+        tungstenite::Error::Capacity(_) => (close_code::SIZE, "The message is too big."),
+        tungstenite::Error::Utf8(_) => (close_code::INVALID, "A text frame is not UTF-8."),
+        tungstenite::Error::Protocol(_) => {
+            (close_code::PROTOCOL, "The WebSocket protocol was violated.")
+        }
+        _ => return None,
+    };
+    Some(CloseFrame {
+        code,
+        reason: reason.into(),
+    })
 }
 
 /// The close code of a server that shuts down: newer clients connect again after

@@ -36,8 +36,10 @@ mod engines;
 mod events;
 mod http;
 mod jobs;
+mod listen;
 mod metrics;
 mod outgoing;
+mod relay;
 mod scribe;
 mod secrets;
 mod server;
@@ -59,6 +61,7 @@ pub use kaiwa_session::{EngineEvent, JobId, Said};
 pub use kaiwa_session::{RateLimitConfig, RateLimitName, SessionOptions};
 /// What [`ServerConfig::mcp`] is made of.
 pub use kaiwa_tools::{Allowed, AllowedServer};
+pub use relay::{InProcess, Period, Relay, RelayConfig, RelayError, RelayKey, UnixClock};
 pub use scribe::{JournalObserver, LineObserver};
 pub use server::Server;
 pub use timings::TurnTimings;

@@ -27,27 +27,27 @@ pub(crate) struct Bound {
     pub(crate) session: Session,
 }
 
-/// The secrets of a server. Only their digests are kept.
-#[derive(Default)]
-pub(crate) struct Secrets(Mutex<HashMap<Digest, Entry>>);
+/// The secrets of a server, each bound to something. Only their digests are kept.
+pub(crate) struct Secrets<B = Bound>(Mutex<HashMap<Digest, Entry<B>>>);
 
-struct Entry {
+struct Entry<B> {
     expires: Instant,
-    bound: Arc<Bound>,
+    bound: Arc<B>,
+}
+
+impl<B> Default for Secrets<B> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
 }
 
 /// As many secrets as allowed are valid.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-impl Secrets {
+impl<B> Secrets<B> {
     /// Makes a secret that is good for `lifetime` from `now` on.
-    pub(crate) fn issue(
-        &self,
-        bound: Bound,
-        lifetime: Duration,
-        now: Instant,
-    ) -> Result<String, Full> {
+    pub(crate) fn issue(&self, bound: B, lifetime: Duration, now: Instant) -> Result<String, Full> {
         let mut secrets = self.secrets();
         secrets.retain(|_, entry| now < entry.expires);
         if secrets.len() >= MOST {
@@ -67,13 +67,13 @@ impl Secrets {
     /// What a key is bound to, if it is a secret that is valid `now`.
     ///
     /// Found by digest: the time this takes says nothing about the secrets.
-    pub(crate) fn bound(&self, key: &[u8], now: Instant) -> Option<Arc<Bound>> {
+    pub(crate) fn bound(&self, key: &[u8], now: Instant) -> Option<Arc<B>> {
         let secrets = self.secrets();
         let entry = secrets.get(&auth::digest(key))?;
         (now < entry.expires).then(|| Arc::clone(&entry.bound))
     }
 
-    fn secrets(&self) -> MutexGuard<'_, HashMap<Digest, Entry>> {
+    fn secrets(&self) -> MutexGuard<'_, HashMap<Digest, Entry<B>>> {
         // Valid at every step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,24 +2,18 @@ use std::{
     fmt,
     future::Future,
     io,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use axum::{Extension, Router, http::HeaderMap};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::{Router, http::HeaderMap};
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
     net::TcpListener,
-    sync::{Semaphore, watch},
+    sync::watch,
     time::Instant,
 };
 
@@ -29,21 +23,10 @@ use crate::{
     engines::{Engines, Profile},
     http,
     jobs::{self, Chats, Pool},
+    listen,
     metrics::Metrics,
     secrets::{Bound, Secrets},
-    stall::Patient,
-    wire::Wire,
 };
-
-/// Connections that may be in their HTTP phase at once; sessions have their own bound.
-/// Beyond it, new ones wait in the listener's queue.
-const MAX_HANDSHAKES: usize = 256;
-
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Bytes on their way in each direction of an in-process connection.
-const PIPE: usize = 256 * 1024;
 
 /// A Realtime server.
 ///
@@ -106,49 +89,14 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The listener is broken. Errors of single connections are logged.
+    /// None today: errors of connections are logged, and a listener that has no descriptors
+    /// left is asked again.
     pub async fn serve(
         &self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<()> {
-        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                () = &mut shutdown => break,
-                accepted = async {
-                    // The semaphore is never closed.
-                    let permit = Arc::clone(&handshakes).acquire_owned().await.ok();
-                    (listener.accept().await, permit)
-                } => accepted,
-            };
-            match accepted {
-                (Ok((stream, peer)), permit) => {
-                    // Events are small and wanted at once.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-                    }
-                    let connection = self.connection(stream);
-                    tokio::spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
-                (Err(error), _) if is_of_one_connection(&error) => {
-                    tracing::debug!(%error, "a connection failed before it was accepted");
-                }
-                // Out of file descriptors or memory: wait until sessions have ended.
-                (Err(error), _) => {
-                    tracing::error!(%error, "cannot accept connections");
-                    tokio::select! {
-                        () = &mut shutdown => break,
-                        () = tokio::time::sleep(Duration::from_millis(200)) => {}
-                    }
-                }
-            }
-        }
-        drop(listener);
+        listen::accept(listener, shutdown, |stream| self.connection(stream)).await;
         self.stop().await;
         Ok(())
     }
@@ -160,7 +108,7 @@ impl Server {
     ///
     /// Outside a tokio runtime.
     pub fn connect_in_process(&self) -> DuplexStream {
-        let (client, server) = tokio::io::duplex(PIPE);
+        let (client, server) = tokio::io::duplex(listen::PIPE);
         tokio::spawn(self.connection(server));
         client
     }
@@ -204,36 +152,9 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let wire = Wire::new();
-        let router = self.router().layer(Extension(wire.clone()));
-        let mut stopping = self.0.stopping.subscribe();
         // Sessions and streamed answers end by themselves before.
         let patience = self.0.config.patience.saturating_mul(2);
-        async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(
-                    TokioIo::new(Patient::new(stream, patience, wire)),
-                    TowerToHyperService::new(router),
-                )
-                .with_upgrades();
-            let mut connection = pin!(connection);
-            let served = tokio::select! {
-                served = connection.as_mut() => Some(served),
-                _ = stopping.wait_for(|stopping| *stopping) => None,
-            };
-            let served = match served {
-                Some(served) => served,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = served {
-                tracing::debug!(%error, "a connection failed");
-            }
-        }
+        listen::connection(stream, self.router(), patience, self.0.stopping())
     }
 }
 
@@ -378,14 +299,4 @@ pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
-}
-
-/// Whether an error of `accept` says nothing about the listener.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    )
 }

@@ -16,7 +16,7 @@ use tokio::{
 use crate::wire::{Io, Wire};
 
 /// A connection that breaks when its peer takes nothing for a time, so that no answer holds it
-/// open for ever. It tells its [`Wire`] what the peer takes, and leaves itself to it.
+/// open for ever. It tells its [`Wire`] what the peer takes and sends, and leaves itself to it.
 pub(crate) struct Patient<S: Io + 'static> {
     /// There until it is dropped.
     inner: Option<S>,
@@ -69,7 +69,12 @@ impl<S: Io + 'static> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.inner().poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = self.inner().poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.wire.note_given();
+        }
+        read
     }
 }
 

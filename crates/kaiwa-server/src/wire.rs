@@ -34,6 +34,8 @@ struct Shared {
     begun: Instant,
     /// When the peer last took a byte, in milliseconds since `begun`.
     taken_ms: AtomicU64,
+    /// When the peer last sent a byte, in nanoseconds since `begun`.
+    given_ns: AtomicU64,
     /// Who gets the connection when the WebSocket lets go of it.
     heir: Mutex<Option<oneshot::Sender<Box<dyn Io>>>>,
 }
@@ -43,6 +45,7 @@ impl Wire {
         Self(Arc::new(Shared {
             begun: Instant::now(),
             taken_ms: AtomicU64::new(0),
+            given_ns: AtomicU64::new(0),
             heir: Mutex::new(None),
         }))
     }
@@ -57,6 +60,18 @@ impl Wire {
     /// When the peer last took something, to the millisecond.
     pub(crate) fn taken(&self) -> Instant {
         self.0.begun + std::time::Duration::from_millis(self.0.taken_ms.load(Ordering::Relaxed))
+    }
+
+    /// Notes that the peer has sent something.
+    pub(crate) fn note_given(&self) {
+        // 2^64 ns are 584 years.
+        let now = self.0.begun.elapsed().as_nanos() as u64;
+        self.0.given_ns.store(now, Ordering::Relaxed);
+    }
+
+    /// When the peer last sent something.
+    pub(crate) fn given(&self) -> Instant {
+        self.0.begun + std::time::Duration::from_nanos(self.0.given_ns.load(Ordering::Relaxed))
     }
 
     /// Asks for the connection itself, to be had when the WebSocket is dropped.

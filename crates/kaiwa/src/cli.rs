@@ -11,7 +11,7 @@ use kaiwa_server::{AllowedServer, RateLimitConfig, RateLimitName};
 use serde::Serialize;
 
 pub(crate) use self::bench::*;
-use crate::remote::RemoteArgs;
+use crate::{remote::RemoteArgs, serve::relay::RelayArgs};
 
 /// Converse with AI by voice, from a terminal or as a server.
 #[derive(Debug, Parser)]
@@ -388,8 +388,11 @@ pub(crate) struct ServeArgs {
 
     /// Write every session's events, audio included, into a file of this folder: one JSON
     /// object a line.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, visible_alias = "record", value_name = "DIR")]
     pub(crate) log_events: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) relay: RelayArgs,
 
     #[command(flatten)]
     pub(crate) engines: EngineArgs,

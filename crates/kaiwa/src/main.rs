@@ -37,8 +37,8 @@ use crate::{
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
-    let (cli, profiles) = match settings::read(&words) {
-        Ok(reading) => (reading.cli, reading.profiles),
+    let (cli, profiles, keys) = match settings::read(&words) {
+        Ok(reading) => (reading.cli, reading.profiles, reading.keys),
         Err(Refusal::Words(error)) => error.exit(),
         Err(Refusal::Settings(exit)) => return failed(&exit),
     };
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Talk(arguments) => block_on(talk::run(*arguments)),
-        Command::Serve(arguments) => block_on(serve::run(*arguments, profiles)),
+        Command::Serve(arguments) => block_on(serve::run(*arguments, profiles, keys)),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, cli.config.as_deref())),
         Command::Probe(arguments) => block_on(probe::run(arguments, cli.config.as_deref())),
@@ -72,6 +72,7 @@ fn main() -> ExitCode {
             BenchCommand::Latency(arguments) => block_on(bench::latency::run(arguments)),
             BenchCommand::Bargein(arguments) => block_on(bench::bargein::run(arguments)),
             BenchCommand::Echo(arguments) => bench::echo::run(&arguments),
+            BenchCommand::Relay(arguments) => block_on(bench::relay::run(arguments)),
             BenchCommand::Turns(arguments) => bench::turns::run(&arguments),
             BenchCommand::Tools(arguments) => block_on(bench::tools::run(*arguments)),
         },

@@ -1,7 +1,7 @@
 //! A Realtime connection: a WebSocket with events in it.
 
 mod error;
-mod tls;
+pub(crate) mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -509,7 +509,7 @@ impl std::fmt::Debug for Link {
 }
 
 /// The handshake's request.
-fn request(endpoint: &Endpoint, target: &Target) -> Result<Request<()>, LinkError> {
+pub(crate) fn request(endpoint: &Endpoint, target: &Target) -> Result<Request<()>, LinkError> {
     let mut request =
         target
             .uri

@@ -19,6 +19,6 @@ static CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
 });
 
 /// The configuration, built at its first use.
-pub(super) fn config() -> Arc<ClientConfig> {
+pub(crate) fn config() -> Arc<ClientConfig> {
     Arc::clone(&CONFIG)
 }

@@ -26,7 +26,7 @@ const SLOWEST: usize = 64 << 10;
 
 /// Reads a body of at most `limit` bytes from a client that may pause for `patience`, and
 /// takes no longer than [`GRACE`] over what came so far at [`SLOWEST`].
-pub(super) async fn read(
+pub(crate) async fn read(
     body: Body,
     limit: usize,
     patience: Duration,
@@ -60,7 +60,7 @@ pub(super) async fn read(
 }
 
 /// Reads what is left of a body that is refused, within reason.
-pub(super) async fn discard(mut chunks: BodyDataStream, patience: Duration) {
+pub(crate) async fn discard(mut chunks: BodyDataStream, patience: Duration) {
     let reading = async {
         let mut left = DISCARDED;
         while let Some(Ok(chunk)) = chunks.next().await {
@@ -75,7 +75,7 @@ pub(super) async fn discard(mut chunks: BodyDataStream, patience: Duration) {
 }
 
 /// Reads JSON. An empty body is an empty object, for requests without a required member.
-pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {

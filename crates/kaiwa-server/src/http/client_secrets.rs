@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Bytes of a request's body, all of which a secret keeps at worst.
-const MAX_BODY: usize = 256 << 10;
+pub(crate) const MAX_BODY: usize = 256 << 10;
 
 /// How long a secret is good unless the client says otherwise, in seconds.
 const LIFETIME_S: u64 = 600;
@@ -31,14 +31,15 @@ const LIFETIME_S: u64 = 600;
 /// How long it may be good, in seconds.
 const LIFETIMES_S: std::ops::RangeInclusive<u64> = 10..=7200;
 
+/// What a client asks of `/v1/realtime/client_secrets`.
 #[derive(Deserialize)]
-struct SecretRequest {
-    expires_after: Option<ExpiresAfter>,
-    session: Option<Box<RawValue>>,
+pub(crate) struct SecretRequest {
+    pub(crate) expires_after: Option<ExpiresAfter>,
+    pub(crate) session: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
-struct ExpiresAfter {
+pub(crate) struct ExpiresAfter {
     anchor: Option<String>,
     seconds: Option<u64>,
 }
@@ -200,7 +201,8 @@ fn in_beta(session: Session) -> Map<String, Value> {
     }
 }
 
-fn lifetime(param: &str, asked: Option<ExpiresAfter>) -> Result<u64, ApiError> {
+/// How long a secret is to be good, in seconds.
+pub(crate) fn lifetime(param: &str, asked: Option<ExpiresAfter>) -> Result<u64, ApiError> {
     let Some(ExpiresAfter { anchor, seconds }) = asked else {
         return Ok(LIFETIME_S);
     };

@@ -25,6 +25,8 @@ pub(crate) struct ApiError(Box<Inner>);
 struct Inner {
     status: StatusCode,
     body: ErrorBody,
+    /// When to try again, in somebody else's words.
+    retry_after: Option<HeaderValue>,
 }
 
 /// The `error` member of a refusal, also of one in the middle of a stream.
@@ -131,12 +133,19 @@ impl ApiError {
                 param: None,
                 code: code.into(),
             },
+            retry_after: None,
         }))
     }
 
     #[must_use]
     pub(crate) fn with_param(mut self, param: impl Into<String>) -> Self {
         self.0.body.param = Some(param.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_retry_after(mut self, value: HeaderValue) -> Self {
+        self.0.retry_after = Some(value);
         self
     }
 
@@ -267,7 +276,11 @@ impl IntoResponse for ApiError {
             error: ErrorBody,
         }
 
-        let Inner { status, body } = *self.0;
+        let Inner {
+            status,
+            body,
+            retry_after,
+        } = *self.0;
         let mut response = (status, Json(Body { error: body })).into_response();
         let headers = response.headers_mut();
         match status {
@@ -278,6 +291,9 @@ impl IntoResponse for ApiError {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
+        }
+        if let Some(value) = retry_after {
+            headers.insert(header::RETRY_AFTER, value);
         }
         response
     }

@@ -1,8 +1,8 @@
 //! HTTP: the routes and who is let in.
 
-mod body;
+pub(crate) mod body;
 mod chat;
-mod client_secrets;
+pub(crate) mod client_secrets;
 mod error;
 mod exchange;
 mod models;
@@ -96,7 +96,7 @@ async fn metrics(State(server): State<Arc<Shared>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, MEDIA_TYPE)], text)
 }
 
-async fn unknown_route(method: Method, uri: Uri) -> ApiError {
+pub(crate) async fn unknown_route(method: Method, uri: Uri) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "unknown_url",
@@ -104,7 +104,7 @@ async fn unknown_route(method: Method, uri: Uri) -> ApiError {
     )
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_supported",

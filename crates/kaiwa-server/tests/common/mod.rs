@@ -6,6 +6,7 @@
 pub(crate) mod engines;
 pub(crate) mod http;
 pub(crate) mod mcp;
+pub(crate) mod relay;
 
 use std::{net::SocketAddr, time::Duration};
 

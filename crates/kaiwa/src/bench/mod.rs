@@ -6,6 +6,7 @@ pub(crate) mod latency;
 mod machine;
 mod normalize;
 pub(crate) mod recognition;
+pub(crate) mod relay;
 mod report;
 mod speech;
 mod statistics;

@@ -19,6 +19,8 @@ pub(crate) enum BenchCommand {
     Bargein(BargeinArgs),
     /// How much of its own voice is taken out of the microphone, and what of the user's.
     Echo(EchoArgs),
+    /// What "kaiwa serve --upstream" adds to the way of an event, and whether it changes any.
+    Relay(RelayBenchArgs),
     /// How often the language model calls the right tool, with the right arguments.
     Tools(Box<ToolsArgs>),
 }
@@ -179,6 +181,16 @@ pub(crate) struct ToolsArgs {
 
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RelayBenchArgs {
+    /// Events of each kind that go there and back, by the relay and without it.
+    #[arg(long, default_value = "2000", value_name = "N")]
+    pub(crate) rounds: NonZeroUsize,
 
     #[command(flatten)]
     pub(crate) report: ReportArgs,

@@ -95,10 +95,7 @@ impl Log {
     }
 
     fn write(&mut self, direction: Direction, frame: &str) -> io::Result<()> {
-        let event = match direction {
-            Direction::FromClient => without_secrets(frame).or_else(|| on_one_line(frame)),
-            Direction::ToClient => on_one_line(frame),
-        };
+        let event = without_secrets(frame).or_else(|| on_one_line(frame));
         let line = Line {
             at_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             kind: match direction {
@@ -125,39 +122,72 @@ fn on_one_line(frame: &str) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(&value).ok()
 }
 
-/// A frame that declares MCP servers, without what opens them; `None` of any other. What goes
-/// to clients never holds it.
+/// Members that are secret wherever they stand.
+const SECRET: [&str; 4] = [
+    "api_key",
+    "api-key",
+    "client_secret",
+    "openai-insecure-api-key",
+];
+
+/// A frame without what opens something: MCP servers, or a session. `None` of any other, and of
+/// one in which nothing of the kind has a value.
 fn without_secrets(frame: &str) -> Option<Box<RawValue>> {
-    if !frame.contains("mcp") {
+    // A name may be written with escapes.
+    let may_have = |word: &&str| frame.contains(*word);
+    if !["mcp", "\\u00"].iter().chain(&SECRET).any(may_have) {
         return None;
     }
     let mut event: Value = serde_json::from_str(frame).ok()?;
-    mask(&mut event);
-    serde_json::value::to_raw_value(&event).ok()
+    mask(&mut event)
+        .then(|| serde_json::value::to_raw_value(&event).ok())
+        .flatten()
 }
 
-fn mask(value: &mut Value) {
+/// Masks what is secret, and says whether there was anything.
+fn mask(value: &mut Value) -> bool {
     match value {
-        Value::Array(values) => values.iter_mut().for_each(mask),
+        // Every value is looked at, whatever was found before.
+        Value::Array(values) => values
+            .iter_mut()
+            .fold(false, |found, value| mask(value) | found),
         Value::Object(members) => {
+            let mut found = false;
             if members.get("type").is_some_and(|kind| kind == "mcp") {
                 match members.get_mut("headers") {
                     Some(Value::Object(headers)) => {
-                        headers
-                            .values_mut()
-                            .for_each(|secret| *secret = MASK.into());
+                        let secrets = headers.values_mut();
+                        found |= secrets.fold(false, |found, secret| hide(secret) | found);
                     }
-                    Some(misshapen) => *misshapen = MASK.into(),
+                    Some(misshapen) => found |= hide(misshapen),
                     None => {}
                 }
-                if let Some(secret) = members.get_mut("authorization") {
-                    *secret = MASK.into();
-                }
+                found |= members.get_mut("authorization").is_some_and(hide);
             }
-            members.values_mut().for_each(mask);
+            for name in SECRET {
+                found |= members.get_mut(name).is_some_and(|secret| {
+                    // The beta says beside it how long it is good.
+                    match secret.get_mut("value") {
+                        Some(value) => hide(value),
+                        None => hide(secret),
+                    }
+                });
+            }
+            members
+                .values_mut()
+                .fold(found, |found, value| mask(value) | found)
         }
-        _ => {}
+        _ => false,
     }
+}
+
+/// Puts the mask in the place of a secret; of nothing there is nothing to hide.
+fn hide(secret: &mut Value) -> bool {
+    let is_there = !secret.is_null();
+    if is_there {
+        *secret = MASK.into();
+    }
+    is_there
 }
 
 fn lost(path: &Path, error: &io::Error) {
@@ -220,6 +250,30 @@ mod tests {
         assert_eq!(log.matches("\"server_label\":\"a\"").count(), 3, "{log}");
         assert_eq!(log.matches("\"***\"").count(), 6, "{log}");
         assert!(!log.contains("secret"), "{log}");
+    }
+
+    #[test]
+    fn client_secrets_and_keys_are_not_kept_in_either_direction() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session-000001.jsonl");
+        let mut observe = Log::create(path.clone()).unwrap().observer();
+        for frame in [
+            r#"{"session":{"client_secret":{"value":"secret-1","expires_at":5}}}"#,
+            r#"{"client_secret":"secret-2"}"#,
+            r#"{"client_\u0073ecret":"secret-3"}"#,
+            r#"{"a":[{"api_key":"secret-4"}]}"#,
+            r#"{"tools":[{"type":"mcp","authorization":"secret-5"}]}"#,
+        ] {
+            observe(Direction::ToClient, frame);
+            observe(Direction::FromClient, frame);
+        }
+        // Where nothing is hidden, a frame is kept to the last digit.
+        observe(Direction::ToClient, r#"{"client_secret":null,"n":1.50}"#);
+        let log = fs::read_to_string(path).unwrap();
+        assert!(!log.contains("secret-"), "{log}");
+        assert_eq!(log.matches("\"***\"").count(), 10, "{log}");
+        assert!(log.contains("\"expires_at\":5"), "{log}");
+        assert!(log.contains("1.50"), "{log}");
     }
 
     #[test]

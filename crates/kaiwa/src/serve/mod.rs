@@ -1,6 +1,7 @@
 //! `kaiwa serve`: the Realtime API on this machine.
 
 mod log;
+pub(crate) mod relay;
 
 use std::env;
 
@@ -12,29 +13,33 @@ use crate::{
     engines::{self, Wanted},
     exit::{Code, Exit},
     fetch::Console,
-    output, stop,
+    output,
+    settings::KeySettings,
+    stop,
 };
 
-pub(crate) async fn run(arguments: ServeArgs, profiles: Vec<(String, Wanted)>) -> Result<(), Exit> {
-    let keys = match &arguments.keys_env {
-        Some(name) => keys(name)?,
-        None => Keys::any(),
-    };
+/// Serves engines with these names besides, or another server to whoever has one of these keys.
+pub(crate) async fn run(
+    mut arguments: ServeArgs,
+    profiles: Vec<(String, Wanted)>,
+    keys: Vec<KeySettings>,
+) -> Result<(), Exit> {
     let log = arguments
         .log_events
         .as_deref()
         .map(log::observer)
         .transpose()?;
+    let upstream = arguments.relay.upstream.take();
+    // An empty one takes back what the configuration says.
+    if let Some(url) = upstream.filter(|url| !url.is_empty()) {
+        return relay::run(url, arguments, keys, log).await;
+    }
+    let keys = match &arguments.keys_env {
+        Some(name) => Keys::only(key_list(name)?),
+        None => Keys::any(),
+    };
     // Binding comes before loading: a taken port is said at once, not after ten seconds.
-    let listener = TcpListener::bind(&arguments.listen)
-        .await
-        .map_err(|error| {
-            Exit::new(
-                Code::Connection,
-                format!("cannot listen on {}: {error}", arguments.listen),
-            )
-            .with_hint("choose another address with --listen HOST:PORT")
-        })?;
+    let listener = listen(&arguments.listen).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Exit::new(Code::Connection, error))?;
@@ -96,7 +101,18 @@ impl Served {
     }
 }
 
-fn keys(name: &str) -> Result<Keys, Exit> {
+async fn listen(address: &str) -> Result<TcpListener, Exit> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Exit::new(
+            Code::Connection,
+            format!("cannot listen on {address}: {error}"),
+        )
+        .with_hint("choose another address with --listen HOST:PORT")
+    })
+}
+
+/// The keys in an environment variable.
+fn key_list(name: &str) -> Result<Vec<String>, Exit> {
     let value = env::var(name).map_err(|_| {
         Exit::new(
             Code::Usage,
@@ -113,5 +129,5 @@ fn keys(name: &str) -> Result<Keys, Exit> {
     if keys.is_empty() {
         return Err(Exit::new(Code::Usage, format!("{name} holds no key")));
     }
-    Ok(Keys::only(keys))
+    Ok(keys)
 }

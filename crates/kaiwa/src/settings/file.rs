@@ -8,7 +8,11 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{judge, option};
+use super::{
+    judge,
+    keys::{self, KeySettings},
+    option,
+};
 use crate::exit::{Code, Exit};
 
 /// What a table of the file is about.
@@ -16,16 +20,19 @@ use crate::exit::{Code, Exit};
 pub(super) enum Table {
     /// The engines, whoever runs on them.
     Engines,
+    /// What `serve` does in front of another server.
+    Relay,
     Serve,
     Talk,
 }
 
 impl Table {
-    const ALL: [Self; 3] = [Self::Engines, Self::Serve, Self::Talk];
+    const ALL: [Self; 4] = [Self::Engines, Self::Relay, Self::Serve, Self::Talk];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Engines => "engines",
+            Self::Relay => "relay",
             Self::Serve => "serve",
             Self::Talk => "talk",
         }
@@ -60,6 +67,8 @@ pub(super) struct Contents {
     pub(super) options: Vec<(Table, Entry)>,
     /// Sets of engines with names of their own.
     pub(super) profiles: Vec<(String, Vec<Entry>)>,
+    /// Keys that a relay gives out.
+    pub(super) keys: Vec<KeySettings>,
 }
 
 /// The roles of engines that have a table of their own below those of the options:
@@ -80,6 +89,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Contents, Exit> {
         let known = Table::ALL.into_iter().find(|table| table.name() == name);
         match (known, value.get_ref()) {
             (Some(table), DeValue::Table(options)) => {
+                if table == Table::Relay
+                    && let Some(DeValue::Table(keys)) = options.get("keys").map(Spanned::get_ref)
+                {
+                    contents.keys = keys::read(&reader, keys)?;
+                }
                 let entries = reader.options(table, options)?;
                 let entries = entries.into_iter().map(|entry| (table, entry));
                 contents.options.extend(entries);
@@ -89,7 +103,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Contents, Exit> {
             }
             _ => {
                 let what = format!(
-                    "\"{name}\" is no table of this file: [engines], [serve], [talk] and \
+                    "\"{name}\" is no table of this file: [engines], [relay], [serve], [talk] and \
                      [profiles.NAME] are"
                 );
                 return Err(reader.refuse(at, what));
@@ -99,24 +113,28 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Contents, Exit> {
     Ok(contents)
 }
 
-struct Reader<'a> {
+/// A file, for whoever refuses something in it.
+pub(super) struct Reader<'a> {
     path: &'a Path,
-    text: &'a str,
+    pub(super) text: &'a str,
 }
 
 impl Reader<'_> {
-    fn refuse(&self, at: usize, what: String) -> Exit {
-        Exit::new(
-            Code::Usage,
-            format!("{}: {what}", place(self.path, self.text, at)),
-        )
-        .with_hint("docs/configuration.md says what a configuration file may hold")
+    /// `FILE:LINE` of a place.
+    pub(super) fn place(&self, at: usize) -> String {
+        place(self.path, self.text, at)
+    }
+
+    pub(super) fn refuse(&self, at: usize, what: String) -> Exit {
+        Exit::new(Code::Usage, format!("{}: {what}", self.place(at)))
+            .with_hint("docs/configuration.md says what a configuration file may hold")
     }
 
     fn options(&self, table: Table, options: &DeTable<'_>) -> Result<Vec<Entry>, Exit> {
         let mut entries = Vec::new();
         for (name, value) in options {
             match value.get_ref() {
+                DeValue::Table(_) if table == Table::Relay && name.get_ref() == "keys" => {}
                 DeValue::Table(of_role) if ROLES.contains(&name.get_ref().as_ref()) => {
                     for (option, value) in of_role {
                         let full = format!("{}-{}", name.get_ref(), option.get_ref());
@@ -201,7 +219,7 @@ fn values(
 }
 
 /// A value as it would be typed. A number is taken as it is written: no digit gets lost.
-fn typed(value: &Spanned<DeValue<'_>>, text: &str) -> Result<String, String> {
+pub(super) fn typed(value: &Spanned<DeValue<'_>>, text: &str) -> Result<String, String> {
     match value.get_ref() {
         DeValue::String(text) => Ok(text.clone().into_owned()),
         DeValue::Integer(_) | DeValue::Float(_) => {
@@ -310,6 +328,88 @@ mod tests {
         ] {
             let exit = read(text).expect_err(text);
             assert_eq!(exit.code, Code::Usage);
+            let start = format!("config.toml:{line}: ");
+            assert!(exit.message.starts_with(&start), "{text:?}: {exit}");
+            assert!(exit.message.contains(part), "{text:?}: {exit}");
+            assert!(!exit.message.contains('\n'), "{exit}");
+        }
+    }
+
+    #[test]
+    fn the_manuals_relay_is_understood() {
+        let manual = include_str!("../../../../docs/relay.md");
+        let (_, rest) = manual.split_once("```toml\n").expect("an example");
+        let (example, _) = rest.split_once("```").expect("its end");
+        let contents = contents(example).expect("a configuration");
+        let mut said: Vec<String> = contents
+            .options
+            .iter()
+            .map(|(table, entry)| format!("{table:?} {}={}", entry.id, entry.values.join(" ")))
+            .collect();
+        said.sort();
+        assert_eq!(
+            said,
+            [
+                "Relay relay_reserve=0.05",
+                "Relay relay_state=spent.json",
+                "Relay upstream=wss://api.openai.com/v1/realtime",
+                "Relay upstream_key_env=OPENAI_API_KEY",
+            ]
+        );
+        let [kiosk, team] = &contents.keys[..] else {
+            panic!("{:?}", contents.keys);
+        };
+        let kiosk = format!("{kiosk:?}");
+        for part in [
+            "\"kiosk\"",
+            "Some(Usd(5000000000000))",
+            "Day",
+            "max_sessions: Some(2)",
+            "requests_per_minute: Some(20)",
+            "[\"gpt-realtime-mini\"]",
+            "\"KIOSK_KEY\"",
+        ] {
+            assert!(kiosk.contains(part), "{part} in {kiosk}");
+        }
+        assert!(format!("{team:?}").contains("Month"));
+    }
+
+    #[test]
+    fn a_relays_key_that_is_not_understood_is_named_with_its_line() {
+        for (text, line, part) in [
+            ("[relay.keys.a]\n", 1, "needs a key or a key_env"),
+            (
+                "[relay.keys.a]\nkey = \"x\"\nkey_env = \"X\"\n",
+                1,
+                "not both",
+            ),
+            ("[relay.keys.a]\nkey = \"x\"\nbudget = 5\n", 3, "\"budget\""),
+            (
+                "[relay.keys.a]\nkey = \"x\"\nbudget_usd = -5\n",
+                3,
+                "US dollars",
+            ),
+            (
+                "[relay.keys.a]\nkey = \"x\"\nperiod = \"week\"\n",
+                3,
+                "\"week\"",
+            ),
+            (
+                "[relay.keys.a]\nkey = \"x\"\nmax_sessions = 1.5\n",
+                3,
+                "\"1.5\"",
+            ),
+            (
+                "[relay.keys.a]\nkey = \"x\"\nmodels = [5, true]\n",
+                3,
+                "not true",
+            ),
+            ("[relay.keys]\na = \"x\"\n", 2, "[relay.keys.a]"),
+            ("[relay]\nkeys = 5\n", 2, "\"keys\""),
+            ("[relay]\nlisten = \"a\"\n", 2, "\"listen\""),
+            ("[relay]\nprofile = \"gcp\"\n", 2, "gcp"),
+        ] {
+            let exit = read(text).expect_err(text);
             let start = format!("config.toml:{line}: ");
             assert!(exit.message.starts_with(&start), "{text:?}: {exit}");
             assert!(exit.message.contains(part), "{text:?}: {exit}");

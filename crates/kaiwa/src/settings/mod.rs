@@ -5,6 +5,7 @@
 //! a value came from is then a question to that parser.
 
 mod file;
+mod keys;
 mod persona;
 mod show;
 
@@ -24,12 +25,14 @@ use clap::{
 };
 
 use self::file::{Entry, Table};
+pub(crate) use self::keys::KeySettings;
 pub(crate) use self::show::{path, show, talk};
 use crate::{
     cli::{Cli, Command, EngineArgs},
     engines::Wanted,
     exit::{Code, Exit},
     remote::RemoteArgs,
+    serve::relay::RelayArgs,
 };
 
 /// Options that belong to one conversation, or to no file.
@@ -43,6 +46,8 @@ pub(crate) struct Reading {
     pub(crate) cli: Cli,
     /// Sets of engines that a server has besides, by name.
     pub(crate) profiles: Vec<(String, Wanted)>,
+    /// Keys that a relay gives out.
+    pub(crate) keys: Vec<KeySettings>,
     matches: ArgMatches,
     /// What stands in the place of defaults, by the id of the option.
     layer: BTreeMap<String, Entry>,
@@ -116,21 +121,24 @@ pub(crate) fn read(words: &[OsString]) -> Result<Reading, Refusal> {
     let place = Place::of(reading.cli.config.as_deref());
     let mut layer = BTreeMap::new();
     let mut profiles = Vec::new();
+    let mut keys = Vec::new();
     if let Some((path, text)) = place.read()? {
         let contents = file::parse(&path, &text)?;
         profiles = contents.profiles;
+        keys = contents.keys;
         // What is said of the command itself goes before what is said of its engines.
-        for wanted in [Table::Engines, table] {
+        let of_serve = (table == Table::Serve).then_some(Table::Relay);
+        for wanted in [Some(Table::Engines), of_serve, Some(table)] {
             let of_table = contents
                 .options
                 .iter()
-                .filter(|(table, _)| *table == wanted);
+                .filter(|(table, _)| Some(*table) == wanted);
             layer.extend(of_table.map(|(_, entry)| (entry.id.clone(), entry.clone())));
         }
     }
     let mut outdone = None;
+    layer.extend(place.prices().filter(|_| !layer.contains_key("prices")));
     if table == Table::Talk {
-        layer.extend(place.prices().filter(|_| !layer.contains_key("prices")));
         outdone = settle_exclusion(&reading.matches, &mut layer)?;
     }
     reading = parse(words, layer, outdone)?;
@@ -149,6 +157,8 @@ pub(crate) fn read(words: &[OsString]) -> Result<Reading, Refusal> {
         }
     }
     if table == Table::Serve {
+        reading.keys = keys;
+        upstream_has_its_own_key(&reading)?;
         for (name, entries) in profiles {
             let engines = profile(words, &reading.layer, entries)?;
             reading
@@ -237,6 +247,20 @@ fn is_of_its_server(
     Err(Exit::new(Code::Usage, message).with_hint(hint).into())
 }
 
+/// Refuses the same of the server behind a relay.
+fn upstream_has_its_own_key(reading: &Reading) -> Result<(), Refusal> {
+    let Command::Serve(arguments) = &reading.cli.command else {
+        return Ok(());
+    };
+    let [url, key] = ["upstream", "upstream_key_env"].map(|id| source(&reading.matches, id));
+    if arguments.relay.upstream_key_env.is_none() || key >= url {
+        return Ok(());
+    }
+    let message = "--upstream names another server than the one whose key the configuration names";
+    let hint = "name the key of this server, too: --upstream-key-env NAME, or \"\" for none";
+    Err(Exit::new(Code::Usage, message).with_hint(hint).into())
+}
+
 /// Parses with these defaults, and without the environment's word on one option.
 fn parse(
     words: &[OsString],
@@ -263,6 +287,7 @@ fn parse(
     Ok(Reading {
         cli,
         profiles: Vec::new(),
+        keys: Vec::new(),
         matches,
         layer,
     })
@@ -371,12 +396,20 @@ fn option(table: Table, name: &str) -> Option<Arg> {
         Table::Engines => {
             RemoteArgs::augment_args(EngineArgs::augment_args(Grammar::new("engines")))
         }
+        Table::Relay => RelayArgs::augment_args(Grammar::new("relay")),
         Table::Serve | Table::Talk => Cli::command().find_subcommand(table.name())?.clone(),
     };
     let name = name.replace('_', "-");
-    let mut options = grammar.get_arguments();
-    let found = options.find(|arg| arg.get_long() == Some(&name) && is_configured(&name));
-    found.cloned()
+    let named = |name: &str| {
+        let mut options = grammar.get_arguments();
+        let found = options.find(|arg| arg.get_long() == Some(name) && is_configured(name));
+        found.cloned()
+    };
+    // In its table, an option need not say again what it is about.
+    let short = |prefix: &str| (table == Table::Relay).then(|| named(&format!("{prefix}-{name}")));
+    named(&name)
+        .or_else(|| short("upstream")?)
+        .or_else(|| short("relay")?)
 }
 
 /// Whether the command line would take this value; otherwise why not, in one line.
@@ -385,6 +418,7 @@ fn judge(table: Table, arg: &Arg, value: &str) -> Result<(), String> {
     let flag = format!("--{long}={value}");
     let command = match table {
         Table::Engines => Table::Talk.name(),
+        Table::Relay => Table::Serve.name(),
         Table::Serve | Table::Talk => table.name(),
     };
     match Cli::command().try_get_matches_from(["kaiwa", command, &flag]) {

@@ -43,7 +43,8 @@ pub(super) fn config(target: &Target, arguments: &TalkArgs) -> Result<Option<Cos
     Ok(Some(costs))
 }
 
-fn read(path: &Path) -> Result<Prices, Exit> {
+/// Reads a file of prices.
+pub(crate) fn read(path: &Path) -> Result<Prices, Exit> {
     let unusable = |error: &dyn std::fmt::Display| {
         let path = path.display();
         Exit::new(

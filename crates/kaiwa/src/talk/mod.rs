@@ -2,7 +2,7 @@
 
 mod card;
 mod connect;
-mod costs;
+pub(crate) mod costs;
 mod desk;
 mod plan;
 mod questions;

@@ -64,6 +64,16 @@ impl Bench {
         command
     }
 
+    /// Starts what the configuration relays, with the upstream's key in `REAL_KEY`.
+    pub fn relay(&self, arguments: &[&str], key: &str) -> Serving {
+        let mut serve = self.kaiwa();
+        serve
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .env("REAL_KEY", key);
+        Serving::start(serve)
+    }
+
     /// Speech to the scripted engines' ears: a tone between half seconds of silence.
     pub fn tone(&self, name: &str, rate: u32, channels: u16, seconds: f64) -> PathBuf {
         self.tone_then_silence(name, rate, channels, seconds, 0.5)
@@ -170,6 +180,28 @@ pub struct Serving {
     pub address: String,
 }
 
+impl Serving {
+    /// Starts a server and waits until it says where it listens.
+    fn start(mut serve: Command) -> Self {
+        let mut serving = Self {
+            child: serve.stdout(Stdio::null()).spawn().unwrap(),
+            address: String::new(),
+        };
+        let stderr = BufReader::new(serving.child.stderr.take().unwrap());
+        for line in stderr.lines() {
+            let line = line.unwrap();
+            if let Some((_, rest)) = line.split_once("ws://") {
+                rest.split('/')
+                    .next()
+                    .unwrap()
+                    .clone_into(&mut serving.address);
+                return serving;
+            }
+        }
+        panic!("the server did not say where it listens");
+    }
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         self.child.kill().ok();
@@ -188,24 +220,8 @@ pub fn serve_at(bench: &Bench, address: &str, arguments: &[&str]) -> Serving {
     serve
         .args(["serve", "--engine", "scripted", "--listen", address])
         .args(arguments)
-        .env("GOOD_KEYS", "other, sesame")
-        .stdout(Stdio::null());
-    let mut serving = Serving {
-        child: serve.spawn().unwrap(),
-        address: String::new(),
-    };
-    let stderr = BufReader::new(serving.child.stderr.take().unwrap());
-    for line in stderr.lines() {
-        let line = line.unwrap();
-        if let Some((_, rest)) = line.split_once("ws://") {
-            rest.split('/')
-                .next()
-                .unwrap()
-                .clone_into(&mut serving.address);
-            return serving;
-        }
-    }
-    panic!("the server did not say where it listens");
+        .env("GOOD_KEYS", "other, sesame");
+    Serving::start(serve)
 }
 
 /// Seconds of a recording that are louder than -50 dBFS.
