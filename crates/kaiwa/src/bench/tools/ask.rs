@@ -60,12 +60,13 @@ pub(super) async fn ask(server: &Server, requests: &Requests, say: &str) -> Resu
         ..ConversationItemCreate::default()
     };
     client.send(item).await.map_err(failed)?;
+    let asked = Instant::now();
     client
         .respond(ResponseParams::default())
         .await
         .map_err(failed)?;
     let mut answer = Answer::default();
-    let listening = listen(&mut client, &mut answer);
+    let listening = listen(&mut client, asked, &mut answer);
     match timeout(LONGEST, listening).await {
         Ok(outcome) => outcome.map_err(failed)?,
         Err(_) => {
@@ -77,13 +78,16 @@ pub(super) async fn ask(server: &Server, requests: &Requests, say: &str) -> Resu
 }
 
 /// Follows the response to its end.
-async fn listen(client: &mut Client, answer: &mut Answer) -> Result<(), kaiwa_client::ClientError> {
-    let begun = Instant::now();
+async fn listen(
+    client: &mut Client,
+    asked: Instant,
+    answer: &mut Answer,
+) -> Result<(), kaiwa_client::ClientError> {
     while let Some(event) = client.next().await? {
         match event {
             ServerEvent::ResponseOutputItemDone(event) => {
                 if let Item::FunctionCall(call) = event.item {
-                    let ms = begun.elapsed().as_millis() as u64;
+                    let ms = asked.elapsed().as_millis() as u64;
                     answer.call_ms.get_or_insert(ms);
                     answer.calls.push(Call {
                         tool: call.name,
@@ -95,10 +99,10 @@ async fn listen(client: &mut Client, answer: &mut Answer) -> Result<(), kaiwa_cl
             ServerEvent::Error(event) => answer.error = Some(event.error.message),
             ServerEvent::ResponseDone(event) => {
                 let status = event.response.status.value().map(|status| status.as_str());
-                if status == Some("failed") {
+                if let Some(status) = status.filter(|status| *status != "completed") {
                     answer
                         .error
-                        .get_or_insert_with(|| "the response failed".to_owned());
+                        .get_or_insert_with(|| format!("the response is {status}"));
                 }
                 return Ok(());
             }

@@ -81,16 +81,26 @@ fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// A number, in digits or in words, whatever its unit.
+/// A number, in digits or in words: of percent, or of minutes, into which other times are turned.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok().or_else(|| {
             let text = normal(text);
-            let first = text.split_whitespace().next()?;
+            let (first, unit) = text.split_once(' ').unwrap_or((&text, ""));
+            let (first, unit) = match first.strip_suffix('%') {
+                Some(first) => (first, "percent"),
+                None => (first, unit),
+            };
             // The one number that the normaliser leaves in words.
             let first = if first == "one" { "1" } else { first };
-            first.trim_end_matches('%').parse().ok()
+            let minutes = match unit {
+                "" | "percent" | "%" | "min" | "mins" | "minute" | "minutes" => 1.0,
+                "s" | "sec" | "second" | "seconds" => 1.0 / 60.0,
+                "h" | "hour" | "hours" => 60.0,
+                _ => return None,
+            };
+            Some(first.parse::<f64>().ok()? * minutes)
         }),
         _ => None,
     }
@@ -110,7 +120,10 @@ fn result(sum: &str) -> Option<String> {
         .replace(['×', 'x'], "*")
         .replace('÷', "/")
         .replace("**", "^");
-    let sum = sum.split('=').next().unwrap_or_default().trim();
+    let sum = sum
+        .split('=')
+        .map(str::trim)
+        .find(|part| !part.is_empty())?;
     calculate(sum).ok()
 }
 
@@ -134,6 +147,10 @@ mod tests {
             (json!("1"), json!(1)),
             (json!("twenty minutes"), json!(20)),
             (json!("30%"), json!(30)),
+            (json!("30 percent"), json!(30)),
+            (json!("90 seconds"), json!(1.5)),
+            (json!("one hour"), json!(60)),
+            (json!("= 17*23"), json!("=17 * 23")),
             (json!(true), json!(true)),
             (json!("off"), json!(false)),
             (json!("some smooth Jazz"), json!("~jazz")),
@@ -158,6 +175,9 @@ mod tests {
             (json!("London"), json!(["New York", "NYC"])),
             (json!(50), json!(5)),
             (json!("soon"), json!(5)),
+            (json!("5 hours"), json!(5)),
+            (json!("5 seconds"), json!(5)),
+            (json!("5 or 6"), json!(5)),
             (json!(null), json!(5)),
             (json!(true), json!(false)),
             (json!("true story"), json!(true)),

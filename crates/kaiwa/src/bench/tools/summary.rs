@@ -51,7 +51,9 @@ impl Outcome {
         } = answer;
         let (right_tool, right_arguments) = match (&request.tool, calls.as_slice()) {
             _ if error.is_some() => (false, false),
-            (None, calls) => (calls.is_empty(), calls.is_empty()),
+            // To say nothing is no answer either.
+            (None, []) => (!text.trim().is_empty(), !text.trim().is_empty()),
+            (None, _) => (false, false),
             (Some(tool), [call]) if call.tool == *tool => {
                 (true, compare::are_right(request, &call.arguments))
             }
@@ -84,6 +86,7 @@ impl Outcome {
         ) {
             _ if self.error.is_some() => "failed",
             (false, true, _) => "right, no call",
+            (false, false, _) if self.got.is_empty() => "no answer",
             (false, false, _) => "false call",
             (true, true, true) => "right",
             (true, true, false) => "wrong arguments",
@@ -112,13 +115,13 @@ pub(super) struct Summary {
     machine: Machine,
     model: String,
     requests: usize,
-    /// Of the requests that have a right tool, as are the next two.
+    /// Of the requests that were answered and have a right tool, as are the next two.
     right_tool: Proportion,
     right_tool_and_arguments: Proportion,
     no_call: Proportion,
-    /// Of all calls.
+    /// Of all calls in answers.
     well_formed: Proportion,
-    /// Of the requests for which no tool is right.
+    /// Of the requests that were answered and for which no tool is right.
     false_calls: Proportion,
     /// Of all requests.
     failed: Proportion,
@@ -133,8 +136,10 @@ impl Summary {
             let of: Vec<&Outcome> = outcomes.iter().filter(|it| of(it)).collect();
             Proportion::new(of.iter().filter(|it| is(it)).count(), of.len())
         };
-        let with_tool = |outcome: &Outcome| outcome.expected.is_some();
-        let without = |outcome: &Outcome| outcome.expected.is_none();
+        let is_answered = |outcome: &Outcome| outcome.error.is_none();
+        let with_tool = |outcome: &Outcome| is_answered(outcome) && outcome.expected.is_some();
+        let without = |outcome: &Outcome| is_answered(outcome) && outcome.expected.is_none();
+        let answered = || outcomes.iter().filter(|outcome| is_answered(outcome));
         Self {
             machine,
             model,
@@ -143,12 +148,12 @@ impl Summary {
             right_tool_and_arguments: share(&with_tool, &|it| it.right_arguments),
             no_call: share(&with_tool, &|it| it.got.is_empty()),
             well_formed: Proportion::new(
-                outcomes.iter().map(|it| it.well_formed).sum(),
-                outcomes.iter().map(|it| it.got.len()).sum(),
+                answered().map(|it| it.well_formed).sum(),
+                answered().map(|it| it.got.len()).sum(),
             ),
             false_calls: share(&without, &|it| !it.got.is_empty()),
             failed: share(&|_| true, &|it| it.error.is_some()),
-            call_ms: Distribution::of(outcomes.iter().filter_map(|it| it.call_ms)),
+            call_ms: Distribution::of(answered().filter_map(|it| it.call_ms)),
             outcomes,
         }
     }
@@ -252,8 +257,8 @@ mod tests {
         let answer = Answer {
             call_ms: (!calls.is_empty()).then_some(100),
             calls,
+            text: "Well.".to_owned(),
             error: error.map(str::to_owned),
-            ..Answer::default()
         };
         Outcome::new(&requests, request.expect("there are both"), answer)
     }
@@ -293,11 +298,13 @@ mod tests {
             outcome(true, vec![], None),
             outcome(false, vec![], None),
             outcome(false, vec![call("lights", "{}")], None),
+            outcome(true, vec![call("lights", "{}")], Some("broke")),
+            outcome(false, vec![], Some("broke")),
         ];
         let machine = Machine::new(Some(1), Vec::new());
         let summary = Summary::new(machine, "m".to_owned(), outcomes);
         let counts = summary.shares().map(|(_, share)| (share.count, share.of));
-        assert_eq!(counts, [(3, 4), (1, 4), (1, 4), (2, 4), (1, 2), (0, 6)]);
+        assert_eq!(counts, [(3, 4), (1, 4), (1, 4), (2, 4), (1, 2), (2, 8)]);
         assert_eq!(summary.call_ms.map(|ms| ms.count), Some(4));
     }
 }
