@@ -272,7 +272,7 @@ impl<H: HostTrait> Follower<H> {
                 }
             };
             let lost = self.lost(Side::Speaker, number);
-            device.build_output_stream_raw(config, format, speak, lost, Some(OPENING))
+            device.build_output_stream_raw(config, format, speak, lost, Some(SILENT))
         })
     }
 
