@@ -70,6 +70,7 @@ fn main() -> ExitCode {
             BenchCommand::Latency(arguments) => block_on(bench::latency::run(arguments)),
             BenchCommand::Bargein(arguments) => block_on(bench::bargein::run(arguments)),
             BenchCommand::Echo(arguments) => bench::echo::run(&arguments),
+            BenchCommand::Noise(arguments) => bench::noise::run(&arguments),
             BenchCommand::Turns(arguments) => bench::turns::run(&arguments),
         },
     };
