@@ -51,7 +51,7 @@ impl Listener {
     }
 
     fn client(&mut self, event: &Value) {
-        let event = ClientEvent::parse(&event.to_string()).unwrap();
+        let event = ClientEvent::parse(&event.to_string()).expect("an event");
         self.tell(Input::Client(event));
     }
 
@@ -67,7 +67,7 @@ impl Listener {
     fn commit(&mut self) -> Vec<f32> {
         self.client(&json!({"type": "input_audio_buffer.commit"}));
         assert_eq!(self.errors, 0);
-        self.heard.pop().unwrap()
+        self.heard.pop().expect("a turn that is transcribed")
     }
 
     fn tell(&mut self, input: Input<'_>) {
