@@ -50,7 +50,7 @@ bench: export KAIWA_COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 bench: binary models
 	KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench wer --speech "$(SPEECH)" --json
 	mkdir -p "$(TARGET)/bench"
-	for figure in latency "latency --turn server" turns bargein "bargein --turn server" echo; do \
+	for figure in latency "latency --turn server" turns bargein "bargein --turn server" echo noise; do \
 	  KAIWA_MODELS_DIR="$(TEST_MODELS)" $(KAIWA) bench $$figure --speech "$(SPEECH)" \
 	    --html "$(TARGET)/bench/$${figure// --turn /-}.html" --json; \
 	done

@@ -109,6 +109,12 @@ impl AudioDecoder {
         self.pcm.reset();
     }
 
+    /// Whether the stream so far ends in the middle of a sample.
+    #[must_use]
+    pub fn is_mid_sample(&self) -> bool {
+        self.pcm.is_mid_sample()
+    }
+
     /// What this decoder reads.
     #[must_use]
     pub fn format(&self) -> Format {

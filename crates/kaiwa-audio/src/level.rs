@@ -38,6 +38,15 @@ fn amplitude(dbfs: f32) -> f32 {
     10f32.powf(dbfs / 20.0)
 }
 
+/// A sample as those downstream may rely on: a number, not louder than full scale.
+pub(crate) fn bounded(sample: f32) -> f32 {
+    if sample.is_finite() {
+        sample.clamp(-1.0, 1.0)
+    } else {
+        0.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ pub mod file;
 mod format;
 pub mod g711;
 mod level;
+mod noise;
 pub mod pcm;
 mod resample;
 
@@ -17,6 +18,7 @@ pub use clock::{ms_to_samples, samples_to_ms};
 pub use file::{Clip, FileError, FileErrorKind, WavWriter};
 pub use format::{AudioDecoder, Format};
 pub use level::{AUDIBLE_DBFS, first_above, last_above, peak_dbfs, rms_dbfs};
+pub use noise::NoiseReducer;
 pub use pcm::PcmDecoder;
 pub use resample::Resampler;
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use kaiwa_audio::{AudioDecoder, Format, Resampler};
+use kaiwa_audio::{AudioDecoder, Format, NoiseReducer, Resampler, echo::NoiseReduction};
 
 use crate::Millis;
 
@@ -49,9 +49,13 @@ impl UserAudio {
 pub(crate) struct InputBuffer {
     format: Format,
     decoder: AudioDecoder,
+    /// Comes before everything that listens, and before what is kept.
+    reducer: NoiseReducer,
     resampler: Resampler,
-    /// As appended; may end with half a sample.
+    /// As appended, where no noise is reduced; may end with half a sample then.
     bytes: Vec<u8>,
+    /// The last byte appended.
+    last: u8,
     samples: Vec<f32>,
     /// Position of the first sample of both.
     start: u64,
@@ -62,8 +66,10 @@ impl InputBuffer {
         Self {
             format,
             decoder: AudioDecoder::new(format),
+            reducer: NoiseReducer::new(NoiseReduction::Off, format.rate_hz()),
             resampler: Resampler::new(format.rate_hz(), ENGINE_RATE_HZ),
             bytes: Vec::new(),
+            last: 0,
             samples: Vec::new(),
             start: 0,
         }
@@ -73,8 +79,33 @@ impl InputBuffer {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let mut decoded = Vec::new();
         self.decoder.push(bytes, &mut decoded);
-        self.resampler.process(&decoded, &mut self.samples);
-        self.bytes.extend_from_slice(bytes);
+        self.last = bytes.last().copied().unwrap_or(self.last);
+        if self.is_reducing() {
+            let mut cleaned = Vec::new();
+            self.reducer.process(&decoded, &mut cleaned);
+            self.keep(&cleaned);
+        } else {
+            self.resampler.process(&decoded, &mut self.samples);
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// Changes how much noise is taken out of what comes next.
+    pub(crate) fn set_noise_reduction(&mut self, level: NoiseReduction) {
+        if level == self.reducer.level() {
+            return;
+        }
+        // Half a sample is among the bytes only where they are kept as they came.
+        let has_half = self.decoder.is_mid_sample();
+        if self.is_reducing() {
+            self.end_reduction();
+        } else if has_half {
+            self.bytes.pop();
+        }
+        self.reducer = NoiseReducer::new(level, self.format.rate_hz());
+        if has_half && !self.is_reducing() {
+            self.bytes.push(self.last);
+        }
     }
 
     /// Changes the format of what comes next; what is there is converted.
@@ -82,6 +113,7 @@ impl InputBuffer {
         if format == self.format {
             return;
         }
+        self.end_reduction();
         self.resampler.flush(&mut self.samples);
         let mut decoded = Vec::new();
         AudioDecoder::new(self.format).push(&self.bytes, &mut decoded);
@@ -92,6 +124,7 @@ impl InputBuffer {
         );
         self.format = format;
         self.decoder = AudioDecoder::new(format);
+        self.reducer = NoiseReducer::new(self.reducer.level(), format.rate_hz());
         self.resampler = Resampler::new(format.rate_hz(), ENGINE_RATE_HZ);
     }
 
@@ -104,6 +137,7 @@ impl InputBuffer {
 
     /// Takes everything there is.
     pub(crate) fn take_all(&mut self) -> UserAudio {
+        self.end_reduction();
         self.resampler.flush(&mut self.samples);
         let samples = std::mem::take(&mut self.samples);
         self.start += samples.len() as u64;
@@ -150,21 +184,45 @@ impl InputBuffer {
         self.start
     }
 
-    /// Position after the last sample appended, of which the resampler may still hold some.
+    /// Position after the last sample appended, of which the noise reduction and the resampler may
+    /// still hold some.
     pub(crate) fn received(&self) -> u64 {
-        let samples = (self.bytes.len() / self.format.bytes_per_sample()) as u64;
+        let samples = self.appended() as u64;
         self.start + samples * u64::from(ENGINE_RATE_HZ) / u64::from(self.format.rate_hz())
     }
 
     /// How much audio there is, in milliseconds.
     pub(crate) fn ms(&self) -> f64 {
-        let samples = self.bytes.len() / self.format.bytes_per_sample();
-        samples as f64 * 1000.0 / f64::from(self.format.rate_hz())
+        self.appended() as f64 * 1000.0 / f64::from(self.format.rate_hz())
     }
 
     /// Bytes of a millisecond of what is appended.
     pub(crate) fn bytes_per_ms(&self) -> usize {
         self.format.bytes_per_ms()
+    }
+
+    fn is_reducing(&self) -> bool {
+        self.reducer.level() != NoiseReduction::Off
+    }
+
+    /// Keeps what the noise reduction still holds.
+    fn end_reduction(&mut self) {
+        let mut cleaned = Vec::new();
+        self.reducer.flush(&mut cleaned);
+        if !cleaned.is_empty() {
+            self.keep(&cleaned);
+        }
+    }
+
+    /// Keeps audio whose noise was reduced.
+    fn keep(&mut self, cleaned: &[f32]) {
+        self.resampler.process(cleaned, &mut self.samples);
+        self.format.encode(cleaned, &mut self.bytes);
+    }
+
+    /// Samples of the format that are there.
+    fn appended(&self) -> usize {
+        self.bytes.len() / self.format.bytes_per_sample() + self.reducer.held()
     }
 
     fn sample_offset(&self, position: u64) -> usize {
@@ -263,6 +321,86 @@ mod tests {
         assert_eq!(buffer.ms(), 0.0);
         assert_eq!(buffer.start(), 300 * 16);
         assert!(buffer.samples(0, 16).is_none());
+    }
+
+    /// Noise of so many ms at 24 kHz.
+    fn hiss(ms: usize) -> Vec<u8> {
+        let mut state = 1u32;
+        (0..ms * 24)
+            .flat_map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (((state >> 16) as i16) / 64).to_le_bytes()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn reduced_noise_keeps_the_clock_whatever_the_pieces() {
+        let audio = hiss(2_000);
+        let mut plain = InputBuffer::new(Format::Pcm24k);
+        plain.push(&audio);
+        let plain = plain.take_all();
+        let mut whole = InputBuffer::new(Format::Pcm24k);
+        whole.set_noise_reduction(NoiseReduction::Near);
+        whole.push(&audio);
+        assert_eq!((whole.ms(), whole.received()), (2000.0, 32_000));
+        let whole = whole.take_all();
+        assert_eq!(whole.samples.len(), plain.samples.len());
+        assert_eq!(whole.bytes.len(), audio.len());
+        let level = |turn: &UserAudio| kaiwa_audio::rms_dbfs(&turn.samples[16_000..]);
+        assert!(level(&whole) < level(&plain) - 8.0);
+        for piece in [1, 7, 480, 4801] {
+            let mut buffer = InputBuffer::new(Format::Pcm24k);
+            buffer.set_noise_reduction(NoiseReduction::Near);
+            audio.chunks(piece).for_each(|chunk| buffer.push(chunk));
+            assert_eq!(buffer.ms(), 2000.0, "pieces of {piece}");
+            let turn = buffer.take_all();
+            assert_eq!(turn.bytes, whole.bytes, "pieces of {piece}");
+            assert_eq!(turn.samples, whole.samples, "pieces of {piece}");
+            assert_eq!(buffer.start(), 32_000);
+        }
+    }
+
+    #[test]
+    fn noise_reduction_may_change_anywhere() {
+        for format in [Format::Pcm24k, Format::Pcmu] {
+            for cut in [1, 961, 4_000, 4_801] {
+                let audio = hiss(400);
+                let (first, second) = audio.split_at(cut);
+                let mut buffer = InputBuffer::new(format);
+                buffer.push(first);
+                buffer.set_noise_reduction(NoiseReduction::Far);
+                buffer.push(second);
+                buffer.set_noise_reduction(NoiseReduction::Near);
+                buffer.push(first);
+                buffer.set_noise_reduction(NoiseReduction::Off);
+                buffer.push(second);
+                assert_eq!(buffer.bytes.len(), 2 * audio.len(), "{format}, {cut}");
+                // What came without it is as it came.
+                let whole = cut / format.bytes_per_sample() * format.bytes_per_sample();
+                assert_eq!(buffer.bytes[..whole], audio[..whole]);
+                assert!(buffer.bytes.ends_with(second), "{format}, {cut}");
+                let bytes = 2 * audio.len() / format.bytes_per_ms();
+                let turn = buffer.take_all();
+                assert_eq!(turn.samples.len(), bytes * 16, "{format}, {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_commit_a_clear_and_a_new_format_take_what_the_reduction_holds() {
+        let mut buffer = InputBuffer::new(Format::Pcm24k);
+        buffer.set_noise_reduction(NoiseReduction::Near);
+        buffer.push(&hiss(105));
+        assert_eq!(buffer.take_all().ms(), 105);
+        buffer.push(&hiss(105));
+        buffer.clear();
+        assert_eq!((buffer.ms(), buffer.start()), (0.0, 210 * 16));
+        buffer.push(&hiss(105));
+        buffer.set_format(Format::Pcma);
+        assert_eq!(buffer.ms(), 105.0);
+        buffer.push(&[0x55; 80]);
+        assert_eq!((buffer.ms(), buffer.take_all().ms()), (115.0, 115));
     }
 
     #[test]

@@ -72,6 +72,7 @@ fn main() -> ExitCode {
             BenchCommand::Latency(arguments) => block_on(bench::latency::run(arguments)),
             BenchCommand::Bargein(arguments) => block_on(bench::bargein::run(arguments)),
             BenchCommand::Echo(arguments) => bench::echo::run(&arguments),
+            BenchCommand::Noise(arguments) => bench::noise::run(&arguments),
             BenchCommand::Relay(arguments) => block_on(bench::relay::run(arguments)),
             BenchCommand::Turns(arguments) => bench::turns::run(&arguments),
             BenchCommand::Tools(arguments) => block_on(bench::tools::run(*arguments)),

@@ -10,11 +10,13 @@
 //! [`Resampler`](crate::Resampler) would hold back 96 each way. The gate is kaiwa's own.
 
 mod gate;
+mod linear;
 mod options;
 mod path;
 mod prediction;
 mod probe;
 mod processor;
+mod ramp;
 mod reference;
 mod spectrum;
 mod statistics;
@@ -22,7 +24,7 @@ mod statistics;
 mod tests;
 
 pub use options::{NoiseReduction, VoiceOptions};
-pub use path::EchoPath;
+pub use path::{EchoPath, RunningEcho};
 pub use probe::{Probe, ProbeEcho};
 pub use processor::{Heard, VoiceProcessor};
 pub use statistics::EchoStatistics;

@@ -17,7 +17,7 @@ pub enum NoiseReduction {
 
 impl NoiseReduction {
     /// sonora's level; `None` where there is none.
-    pub(super) fn level(self) -> Option<NoiseSuppressionLevel> {
+    pub(crate) fn level(self) -> Option<NoiseSuppressionLevel> {
         match self {
             Self::Far => Some(NoiseSuppressionLevel::High),
             Self::Near => Some(NoiseSuppressionLevel::Moderate),

@@ -20,10 +20,6 @@ const UP_UNSURE_DB: f32 = 0.02;
 /// Powers of the reference below this tell nothing of the coupling (-70 dBFS).
 const AUDIBLE: f32 = 1e-7;
 
-/// The microphone is this far below what came in through it when the canceller is sure
-/// that all of it was echo, in dB.
-const SURE_DB: f32 = 10.0;
-
 /// By how much an echo fades in a block of 10 ms, as a factor: 1 dB, a reverberation of 0.6 s,
 /// which is that of a large living room.
 const FADE: f32 = 0.794_328_2;
@@ -88,9 +84,8 @@ impl Prediction {
         std::array::from_fn(|band| self.sounding[band] * power(self.coupling_db[band]))
     }
 
-    /// Learns from what the microphone heard in this block and what the canceller left of it.
-    pub(super) fn learn(&mut self, heard: &Powers, left: &Powers) {
-        let sure = left.iter().sum::<f32>() < heard.iter().sum::<f32>() * power(-SURE_DB);
+    /// Learns from what was heard in this block; `sure` says that all of it was echo.
+    pub(super) fn learn(&mut self, heard: &Powers, sure: bool) {
         let up = if sure { UP_DB } else { UP_UNSURE_DB };
         for (band, (coupling_db, heard)) in self.coupling_db.iter_mut().zip(heard).enumerate() {
             if !self.driven[band] {

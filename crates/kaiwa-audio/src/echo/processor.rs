@@ -6,19 +6,20 @@ use sonora::{AudioProcessing, AudioProcessingStats, Config, StreamConfig, config
 
 use super::{
     BLOCK, EchoStatistics, FRAME, NoiseReduction, VoiceOptions,
-    gate::{Canceller, Gate},
+    gate::{Canceller, Gate, Judgement},
+    linear::LinearCanceller,
+    ramp::Ramp,
     reference::Reference,
 };
-use crate::WIRE_RATE_HZ;
+use crate::{WIRE_RATE_HZ, level::bounded};
 
 /// Samples of a millisecond.
 const MS: usize = WIRE_RATE_HZ as usize / 1000;
 
-/// Samples by which what was cleaned comes later: the blocks of the canceller, the overlap of
+/// Samples by which what was cleaned comes later: by the blocks of the canceller, the overlap of
 /// the noise reduction, the bands, and the rates. Measured; a test holds them.
-const CANCELLER_LATENCY: usize = 223;
+pub(super) const CANCELLER_LATENCY: usize = 223;
 const NOISE_LATENCY: usize = 175;
-const BOTH_LATENCY: usize = 367;
 /// And by gain control after them.
 const GAIN_LATENCY: usize = 28;
 
@@ -38,9 +39,10 @@ pub enum Heard {
 /// together with the frame that `capture` gave for the same tick.
 pub struct VoiceProcessor {
     options: VoiceOptions,
-    /// Takes out echo and noise.
-    cleaner: Option<AudioProcessing>,
-    gate: Option<Gate>,
+    canceller: Option<AudioProcessing>,
+    guard: Option<Guard>,
+    /// Comes after the canceller, whose voice is the microphone's where it is a voice's.
+    denoiser: Option<AudioProcessing>,
     /// Comes after the gate, which compares levels, and so does not raise what it silences.
     leveller: Option<AudioProcessing>,
     reference: Reference,
@@ -52,13 +54,15 @@ impl VoiceProcessor {
     /// A processor that knows nothing of the room yet.
     #[must_use]
     pub fn new(options: VoiceOptions) -> Self {
-        let noise = options.noise_reduction.level();
-        let cleaner = (options.echo_cancellation || noise.is_some()).then(|| {
+        let canceller = options.echo_cancellation.then(|| {
             built(Config {
-                echo_canceller: options
-                    .echo_cancellation
-                    .then(config::EchoCanceller::default),
-                noise_suppression: noise.map(|level| config::NoiseSuppression {
+                echo_canceller: Some(config::EchoCanceller::default()),
+                ..Config::default()
+            })
+        });
+        let denoiser = options.noise_reduction.level().map(|level| {
+            built(Config {
+                noise_suppression: Some(config::NoiseSuppression {
                     level,
                     ..config::NoiseSuppression::default()
                 }),
@@ -76,8 +80,9 @@ impl VoiceProcessor {
         });
         Self {
             options,
-            cleaner,
-            gate: (options.echo_cancellation && options.gate).then(Gate::new),
+            canceller,
+            guard: (options.echo_cancellation && options.gate).then(Guard::new),
+            denoiser,
             leveller,
             reference: Reference::new(),
             frames: 0,
@@ -117,22 +122,21 @@ impl VoiceProcessor {
         heard
     }
 
-    /// Samples that the output is behind the input: 0 to 395 by the options.
+    /// Samples that the output is behind the input: 0 to 426 by the options.
     #[must_use]
     pub fn latency(&self) -> usize {
-        let noise = self.options.noise_reduction != NoiseReduction::Off;
-        let cleaner = match (self.options.echo_cancellation, noise) {
-            (true, true) => BOTH_LATENCY,
-            (true, false) => CANCELLER_LATENCY,
-            (false, true) => NOISE_LATENCY,
-            (false, false) => 0,
-        };
-        cleaner
-            + if self.options.gain_control {
-                GAIN_LATENCY
-            } else {
-                0
-            }
+        let parts = [
+            (self.options.echo_cancellation, CANCELLER_LATENCY),
+            (
+                self.options.noise_reduction != NoiseReduction::Off,
+                NOISE_LATENCY,
+            ),
+            (self.options.gain_control, GAIN_LATENCY),
+        ];
+        parts
+            .iter()
+            .filter_map(|(is_on, samples)| is_on.then_some(samples))
+            .sum()
     }
 
     /// What it does.
@@ -144,18 +148,14 @@ impl VoiceProcessor {
     /// What is known of the echo.
     #[must_use]
     pub fn statistics(&self) -> EchoStatistics {
-        let canceller = self
-            .cleaner
-            .as_ref()
-            .filter(|_| self.options.echo_cancellation)
-            .map(AudioProcessing::statistics);
+        let canceller = self.canceller.as_ref().map(AudioProcessing::statistics);
         EchoStatistics {
             erle_db: canceller.and_then(|said| Some(said.echo_return_loss_enhancement? as f32)),
             erl_db: canceller.and_then(|said| Some(said.echo_return_loss? as f32)),
             delay: canceller
                 .and_then(found_ms)
                 .map(|ms| ms as usize * MS + self.reference.held()),
-            coupling_db: self.gate.as_ref().map(Gate::coupling_db),
+            coupling_db: self.guard.as_ref().map(|guard| guard.gate.coupling_db()),
             frames: self.frames,
             silenced: self.silenced,
         }
@@ -168,32 +168,84 @@ impl VoiceProcessor {
 
     /// Cleans 10 ms. Says whether it was echo.
     fn block(&mut self, due: &[f32; BLOCK], block: &mut [f32; BLOCK], delay: u64) -> bool {
-        let mut silenced = false;
-        if let Some(cleaner) = &mut self.cleaner {
+        let mut judgement = None;
+        if let Some(canceller) = &mut self.canceller {
             let heard = *block;
-            if self.options.echo_cancellation {
-                // Errors would be about the length of frames and the range of the delay, and
-                // those are right by type and by `Reference::left`.
-                let mut unchanged = [0.0; BLOCK];
-                let _ = cleaner.process_render_f32(&[due], &mut [&mut unchanged]);
-                let left_ms = self.reference.left(delay) / MS;
-                let _ = cleaner.set_stream_delay_ms(left_ms as i32);
-            }
-            let _ = cleaner.process_capture_f32(&[&heard], &mut [block.as_mut_slice()]);
-            if let Some(gate) = &mut self.gate {
-                let said = cleaner.statistics();
-                let canceller = Canceller {
+            // Errors would be about the length of frames and the range of the delay, and
+            // those are right by type and by `Reference::left`.
+            let mut unchanged = [0.0; BLOCK];
+            let _ = canceller.process_render_f32(&[due], &mut [&mut unchanged]);
+            let left_ms = self.reference.left(delay) / MS;
+            let _ = canceller.set_stream_delay_ms(left_ms as i32);
+            let _ = canceller.process_capture_f32(&[&heard], &mut [block.as_mut_slice()]);
+            if let Some(guard) = &mut self.guard {
+                let said = canceller.statistics();
+                let said = Canceller {
                     loss_db: said.echo_return_loss_enhancement.unwrap_or_default() as f32,
                     delay_ms: found_ms(said),
                 };
-                silenced = gate.process(due, &heard, block, canceller);
+                judgement = Some(guard.restore(due, &heard, block, left_ms, said));
             }
+        }
+        if let Some(denoiser) = &mut self.denoiser {
+            let noisy = *block;
+            let _ = denoiser.process_capture_f32(&[&noisy], &mut [block.as_mut_slice()]);
+        }
+        let is_echo = judgement.is_some_and(|judgement| judgement.is_echo);
+        if let Some(guard) = &mut self.guard {
+            guard.silence(block, is_echo);
         }
         if let Some(leveller) = &mut self.leveller {
             let quiet = *block;
             let _ = leveller.process_capture_f32(&[&quiet], &mut [block.as_mut_slice()]);
         }
-        silenced
+        is_echo
+    }
+}
+
+/// Silences echo, and gives a voice over it back what the canceller's suppressor took.
+struct Guard {
+    gate: Gate,
+    linear: LinearCanceller,
+    /// How much of what goes out is the linear filter's.
+    whole: Ramp,
+    aloud: Ramp,
+}
+
+impl Guard {
+    fn new() -> Self {
+        Self {
+            gate: Gate::new(),
+            linear: LinearCanceller::new(),
+            whole: Ramp::at(0.0),
+            aloud: Ramp::at(1.0),
+        }
+    }
+
+    /// Judges what the canceller left in `block` of what was `heard`, and puts the
+    /// microphone less the linear echo in its place where that is certainly a voice.
+    fn restore(
+        &mut self,
+        due: &[f32; BLOCK],
+        heard: &[f32; BLOCK],
+        block: &mut [f32; BLOCK],
+        left_ms: usize,
+        said: Canceller,
+    ) -> Judgement {
+        let linear = self.linear.process(due, heard, left_ms);
+        let judgement = self.gate.judge(due, heard, block, &linear, said);
+        let towards = if judgement.is_voice { 1.0 } else { 0.0 };
+        for (sample, linear) in block.iter_mut().zip(linear) {
+            *sample += (linear - *sample) * self.whole.step(towards);
+        }
+        judgement
+    }
+
+    fn silence(&mut self, block: &mut [f32; BLOCK], is_echo: bool) {
+        let towards = if is_echo { 0.0 } else { 1.0 };
+        for sample in block {
+            *sample *= self.aloud.step(towards);
+        }
     }
 }
 
@@ -218,12 +270,4 @@ fn built(config: Config) -> AudioProcessing {
 /// The delay that the canceller found, in ms; it says 0 before it has found one.
 fn found_ms(said: &AudioProcessingStats) -> Option<u32> {
     u32::try_from(said.delay_ms?).ok().filter(|ms| *ms > 0)
-}
-
-fn bounded(sample: f32) -> f32 {
-    if sample.is_finite() {
-        sample.clamp(-1.0, 1.0)
-    } else {
-        0.0
-    }
 }

@@ -328,3 +328,52 @@ fn rooms_are_learnt_and_voices_in_them_pass() {
         assert!(share > 0.9, "{room}: {share:.2} of the voice passed");
     }
 }
+
+#[test]
+fn a_voice_as_loud_as_the_echo_comes_through() {
+    let Some(folder) = speech_dir() else { return };
+    let played = recording(&folder, "aec_conditions/farend_singletalk_lpb.flac", 60);
+    let voices = ["testing_routine.wav", "1272-128104-0000_mrquilter.wav"]
+        .map(|name| recording(&folder, &format!("en_librispeech/{name}"), 6));
+    let (mut loud, mut through, mut without) = (0, 0, 0);
+    for (room, delay, gain_db) in [("rir1", 20, 0.0), ("rir3", 60, -5.0), ("rir4", 120, -10.0)] {
+        let response = recording(&folder, &format!("noise_rir/{room}.wav"), 1);
+        let path = EchoPath::new(delay * SECOND / 1000, gain_db, &response);
+        for voice in &voices {
+            // After five seconds of echo alone.
+            let begun = 5 * SECOND;
+            let length = begun + voice.len();
+            let played: Vec<f32> = played.iter().copied().cycle().take(length).collect();
+            let echo = path.echo(&played);
+            let mut said = vec![0.0; begun];
+            said.extend(at_level(voice, rms_dbfs(&echo)));
+            let heard = mixed(&echo, &said);
+            let (given, _) = run(VoiceOptions::default(), &played, &heard, 0);
+            let (cancelled, _) = run(without_gate(), &played, &heard, 0);
+            let late = VoiceProcessor::new(VoiceOptions::default()).latency();
+            let level = rms_dbfs(&said[begun..]);
+            for n in begun / FRAME..given.len() / FRAME - 1 {
+                let frame =
+                    |samples: &[f32], late: usize| rms_dbfs(&samples[n * FRAME + late..][..FRAME]);
+                let said = frame(&said, 0);
+                if said > level - 10.0 {
+                    loud += 1;
+                    through += usize::from(frame(&given, late) > said - 10.0);
+                    without += usize::from(frame(&cancelled, late) > said - 10.0);
+                }
+            }
+        }
+    }
+    let share = |of: usize| of as f64 / f64::from(loud);
+    println!(
+        "{:.3} of a voice, {:.3} by the suppressor",
+        share(through),
+        share(without)
+    );
+    assert!(share(through) > 0.85, "{:.3}", share(through));
+    assert!(
+        share(through) > share(without) + 0.05,
+        "{:.3}",
+        share(without)
+    );
+}

@@ -4,11 +4,12 @@
 mod check;
 mod transcription;
 
-use kaiwa_audio::Format;
+use kaiwa_audio::{Format, echo::NoiseReduction};
 use kaiwa_protocol::{
     AudioFormat, AudioInput, AudioOutput, Eagerness, ErrorDetail, Include, MaxOutputTokens, Maybe,
-    Modality, RealtimeSession, SESSION_OBJECT, SemanticVad, ServerVad, Session as WireSession,
-    SessionAudio, ToolChoice, TranscriptionConfig, Truncation, TurnDetection, Voice,
+    Modality, NoiseReductionKind, RealtimeSession, SESSION_OBJECT, SemanticVad, ServerVad,
+    Session as WireSession, SessionAudio, ToolChoice, TranscriptionConfig, Truncation,
+    TurnDetection, Voice,
 };
 
 pub(crate) use self::check::{
@@ -310,6 +311,17 @@ impl Config {
         self.input()
             .and_then(|input| input.format.value())
             .map_or(Format::Pcm24k, audio_format)
+    }
+
+    /// How much noise is taken out of the user's audio. Where a client wants it and does not say
+    /// where its microphone is, as much as leaves a close voice as it is.
+    pub(crate) fn noise_reduction(&self) -> NoiseReduction {
+        let reduction = self.input().and_then(|input| input.noise_reduction.value());
+        match reduction.map(|reduction| reduction.kind.value()) {
+            None => NoiseReduction::Off,
+            Some(Some(NoiseReductionKind::FarField)) => NoiseReduction::Far,
+            Some(_) => NoiseReduction::Near,
+        }
     }
 
     /// The settings of the assistant's audio.

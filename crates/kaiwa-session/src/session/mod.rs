@@ -136,6 +136,8 @@ impl Session {
             conversation,
             options,
         };
+        let reduction = session.config.noise_reduction();
+        session.buffer.set_noise_reduction(reduction);
         session.list_session_tools(None);
         session
     }
@@ -294,6 +296,8 @@ impl Session {
         let turned = self.config.turn_taking().is_some() != config.turn_taking().is_some();
         self.config = config;
         self.buffer.set_format(self.config.input_format());
+        self.buffer
+            .set_noise_reduction(self.config.noise_reduction());
         if turned {
             self.restart_detection();
         }

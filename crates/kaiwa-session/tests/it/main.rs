@@ -14,6 +14,7 @@ mod journal;
 mod limits;
 mod listening;
 mod mcp;
+mod noise;
 mod partial;
 mod responses;
 mod semantic;

@@ -4,6 +4,7 @@ pub(crate) mod bargein;
 pub(crate) mod echo;
 pub(crate) mod latency;
 mod machine;
+pub(crate) mod noise;
 mod normalize;
 pub(crate) mod recognition;
 pub(crate) mod relay;

@@ -19,6 +19,8 @@ pub(crate) enum BenchCommand {
     Bargein(BargeinArgs),
     /// How much of its own voice is taken out of the microphone, and what of the user's.
     Echo(EchoArgs),
+    /// What noise reduction takes out of the microphone, and what it makes of the words.
+    Noise(NoiseArgs),
     /// What "kaiwa serve --upstream" adds to the way of an event, and whether it changes any.
     Relay(RelayBenchArgs),
     /// How often the language model calls the right tool, with the right arguments.
@@ -181,6 +183,32 @@ pub(crate) struct ToolsArgs {
 
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NoiseArgs {
+    /// Folder of recordings with the set noise_rir and sentences.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) speech: PathBuf,
+
+    /// Sentences that are said over each noise.
+    #[arg(long, default_value_t = 6, value_name = "N")]
+    pub(crate) sentences: usize,
+
+    /// Speech-to-text model that listens to them.
+    #[arg(long, default_value = "whisper-base", value_name = "NAME")]
+    pub(crate) judge: String,
+
+    /// Threads for inference; the default is one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Fetch missing models without asking.
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
 
     #[command(flatten)]
     pub(crate) report: ReportArgs,

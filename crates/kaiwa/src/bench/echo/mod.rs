@@ -113,7 +113,7 @@ fn clean(played: &[f32], heard: &[f32], gate: bool, pace: &mut Pace) -> Cleaned 
 }
 
 /// The same at the rate of the engines.
-fn for_engines(samples: &[f32]) -> Vec<f32> {
+pub(super) fn for_engines(samples: &[f32]) -> Vec<f32> {
     let mut resampler = Resampler::new(WIRE_RATE_HZ, ENGINE_RATE_HZ);
     let mut resampled = Vec::new();
     resampler.process(samples, &mut resampled);
