@@ -12,6 +12,9 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 /// What everybody is understood to say.
 pub(crate) const WORDS: &str = "Tell me something about the weather in the mountains.";
 
+/// Later than everything, in ms.
+const NEVER_MS: u64 = 1 << 32;
+
 /// A server that answers each turn with the same recording.
 pub(crate) struct Host {
     socket: WebSocketStream<DuplexStream>,
@@ -44,7 +47,7 @@ impl Host {
         self.act(outputs).await;
         loop {
             let due = self.session.next_timeout().map(|(at, _)| at);
-            let due = self.begun + Duration::from_millis(due.unwrap_or(u64::from(u32::MAX)));
+            let due = self.begun + Duration::from_millis(due.unwrap_or(NEVER_MS));
             let event = tokio::select! {
                 message = self.socket.next() => match message {
                     Some(Ok(Message::Text(text))) => Some(ClientEvent::parse(&text)),
