@@ -444,7 +444,8 @@ pub(crate) struct ProbeArgs {
     #[arg(value_name = "URL|local")]
     pub(crate) url: Option<String>,
 
-    /// Name of the environment variable that holds the server's key [default: OPENAI_API_KEY].
+    /// Name of the environment variable that holds the server's key [default: OPENAI_API_KEY]. A
+    /// URL that is neither OpenAI's nor Azure's gets a key only where one is named.
     #[arg(long, value_name = "NAME")]
     pub(crate) key_env: Option<String>,
 
@@ -457,8 +458,8 @@ pub(crate) struct ProbeArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<Profile>,
 
-    /// Ask for a short answer in text and one in sound, too, which servers may bill. Nothing else
-    /// that is asked for costs anything.
+    /// Ask for a short answer in text and one in sound, too, which servers may bill. Without it
+    /// kaiwa asks for no answer; a server that bills connections bills two.
     #[arg(long)]
     pub(crate) respond: bool,
 

@@ -36,11 +36,26 @@ pub(crate) fn line(text: impl fmt::Display) -> Result<(), Exit> {
     print(&clean(&text.to_string()))
 }
 
-/// Writes one JSON value and a line's end to stdout. JSON escapes what steers a terminal, and
-/// the rest belongs to the value.
+/// Writes one JSON value and a line's end to stdout. What would steer a terminal is escaped, and
+/// the value is the same.
 pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Exit> {
     let json = serde_json::to_string(value).map_err(|error| Exit::new(Code::Failure, error))?;
-    print(&json)
+    print(&escaped(&json))
+}
+
+/// JSON with escapes for what JSON takes as it is and [`clean`] does not. Such characters stand in
+/// strings alone, and all of them have four hexadecimal digits.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\u{7f}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+            }
+            character => escaped.push(character),
+        }
+    }
+    escaped
 }
 
 fn print(text: &str) -> Result<(), Exit> {
@@ -176,6 +191,18 @@ mod tests {
         // Marks that a right-to-left text is written with are no orders, nor is an emoji's joiner.
         let text = "\u{200f}שלום\u{200e} 👩\u{200d}👧";
         assert_eq!(clean(text), text);
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_stays_the_same() {
+        let value = serde_json::json!({"a\u{9b}31m": "\u{7f}\u{202e}x\u{2066}é\u{2069}\u{1b}[2J"});
+        let json = escaped(&value.to_string());
+        assert_eq!(
+            json,
+            r#"{"a\u009b31m":"\u007f\u202ex\u2066é\u2069\u001b[2J"}"#
+        );
+        let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(read, value);
     }
 
     #[test]

@@ -9,9 +9,15 @@ mod common;
 #[path = "common/realtime.rs"]
 mod realtime;
 
-use std::process::Command;
+use std::{
+    io::Read,
+    process::{Command, Output},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
 
-use common::{Bench, Ended, run, serve};
+use common::{Bench, Ended, serve};
 use realtime::{Fake, beta, ga};
 use serde_json::{Value, json};
 
@@ -19,6 +25,46 @@ use serde_json::{Value, json};
 const PATIENT: &str = "--timeout=120";
 /// For servers that say nothing, however long one waits.
 const BRIEF: &str = "--timeout=0.2";
+/// For servers that leave some requests without an answer: each costs a part of it.
+const BRISK: &str = "--timeout=20";
+/// No probe takes so long, unless it hangs.
+const HANGS: Duration = Duration::from_secs(120);
+const KEY: &str = "sk-very-secret";
+
+/// Runs a command to its end, which it is brought to where it hangs.
+#[track_caller]
+fn run(command: &mut Command) -> Ended {
+    let mut child = command.spawn().unwrap();
+    let (sender, ends) = mpsc::channel();
+    let reading = [
+        Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>,
+        Box::new(child.stderr.take().unwrap()),
+    ]
+    .map(|mut pipe| {
+        let sender = sender.clone();
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            pipe.read_to_end(&mut bytes).unwrap();
+            sender.send(()).ok();
+            bytes
+        })
+    });
+    let until = Instant::now() + HANGS;
+    for _ in &reading {
+        let left = until.saturating_duration_since(Instant::now());
+        if ends.recv_timeout(left).is_err() {
+            child.kill().ok();
+        }
+    }
+    let [stdout, stderr] = reading.map(|reader| reader.join().unwrap());
+    let status = child.wait().unwrap();
+    Output {
+        status,
+        stdout,
+        stderr,
+    }
+    .into()
+}
 
 fn probe(bench: &Bench, url: &str, timeout: &str) -> Command {
     let mut command = bench.kaiwa();
@@ -82,6 +128,178 @@ fn nothing_is_asked_for_that_costs_unless_it_is_wanted() {
 }
 
 #[test]
+fn no_answer_is_asked_for_and_no_sound_is_left_to_be_heard() {
+    let bench = Bench::new();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&sent);
+    // Everything is refused but settings and sound, and no clearing is confirmed.
+    let answers = move |request: &Value| {
+        kept.lock().unwrap().push(request.clone());
+        match request["type"].as_str().unwrap() {
+            "input_audio_buffer.clear" | "input_audio_buffer.append" => Vec::new(),
+            "session.update" if request["session"]["kaiwa_probe"].is_null() => ga::sloppy(request),
+            _ => vec![
+                json!({"type": "error", "event_id": "e", "error": {"type": "invalid_request_error",
+                    "code": "no", "message": "No.", "event_id": request["event_id"]}})
+                .to_string(),
+            ],
+        }
+    };
+    let server = Fake::start(|_| Ok(()), vec![ga::created()], answers);
+    let ended = run(&mut probe(&bench, &server.url(), BRISK)).with_code(0);
+    let report = report(&ended);
+    let (verdict, _) = finding(&report, "input_audio_buffer.commit", "not tried");
+    assert_eq!(verdict, "missing");
+    let sent = sent.lock().unwrap();
+    let types: Vec<&str> = sent.iter().map(|it| it["type"].as_str().unwrap()).collect();
+    assert!(!types.contains(&"response.create"), "{types:?}");
+    assert!(!types.contains(&"input_audio_buffer.commit"), "{types:?}");
+    assert!(types.contains(&"kaiwa.probe"), "{types:?}");
+    // Before there is sound, nobody listens to it.
+    let sound = types
+        .iter()
+        .position(|it| *it == "input_audio_buffer.append");
+    let before = &sent[..sound.unwrap()];
+    for name in ["transcription", "turn_detection"] {
+        let of = |request: &Value| request["session"]["audio"]["input"].get(name).cloned();
+        assert_eq!(before.iter().rev().find_map(of), Some(Value::Null));
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_is_told() {
+    let bench = Bench::new();
+    let answers = |request: &Value| match request["type"].as_str() {
+        Some("input_audio_buffer.append") => {
+            let response = json!({"id": "resp_1", "object": "realtime.response",
+                "status": "in_progress", "status_details": null, "output": [], "usage": null});
+            let event = json!({"type": "response.created", "event_id": "e", "response": response});
+            vec![event.to_string()]
+        }
+        Some("input_audio_buffer.commit") => vec!["close".to_owned()],
+        _ => ga::sloppy(request),
+    };
+    let server = Fake::start(|_| Ok(()), vec![ga::created()], answers);
+    let ended = run(&mut probe(&bench, &server.url(), BRISK)).with_code(0);
+    let report = report(&ended);
+    let (verdict, _) = finding(&report, "response.created", "1 came unasked");
+    assert_eq!(verdict, "differs");
+}
+
+#[test]
+fn a_late_confirmation_is_not_that_of_the_next_request() {
+    let bench = Bench::new();
+    let answers = |request: &Value| {
+        let session = &request["session"];
+        match request["type"].as_str() {
+            Some("conversation.item.create") => vec!["close".to_owned()],
+            Some("session.update") if !session["instructions"].is_null() => Vec::new(),
+            // The one that is owed comes before the own one.
+            Some("session.update") if session["tools"].get(0).is_some() => {
+                let plain = ga::sloppy(request);
+                let mut own: Value = serde_json::from_str(&plain[0]).unwrap();
+                own["session"]["tools"] = session["tools"].clone();
+                vec![plain[0].clone(), own.to_string()]
+            }
+            _ => ga::sloppy(request),
+        }
+    };
+    let server = Fake::start(|_| Ok(()), vec![ga::created()], answers);
+    let ended = run(&mut probe(&bench, &server.url(), BRISK)).with_code(0);
+    let report = report(&ended);
+    let (verdict, _) = finding(&report, "session.update", "instructions: no answer");
+    assert_eq!(verdict, "missing");
+    let (verdict, message) = finding(&report, "session.update", "function tools");
+    assert_eq!(verdict, "ok", "{message}");
+}
+
+#[test]
+fn a_server_gets_only_a_key_that_is_meant_for_it() {
+    let bench = Bench::new();
+    for (options, named_by_environment, is_sent) in [
+        (&[][..], false, false),
+        (&["--key-env", "OPENAI_API_KEY"][..], false, true),
+        (&[][..], true, true),
+    ] {
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&heads);
+        let refuse = move |head: &str| {
+            kept.lock().unwrap().push(head.to_owned());
+            Err("404 Nothing here".to_owned())
+        };
+        let server = Fake::start(refuse, Vec::new(), ga::sloppy);
+        let mut command = probe(&bench, &server.url(), PATIENT);
+        command.args(options).env("OPENAI_API_KEY", KEY);
+        if named_by_environment {
+            command.env("KAIWA_KEY_ENV", "OPENAI_API_KEY");
+        }
+        let ended = run(&mut command).with_code(3);
+        let heads = heads.lock().unwrap();
+        assert!(!heads.is_empty());
+        for head in heads.iter() {
+            assert_eq!(head.contains("authorization:"), is_sent, "{head}");
+            assert_eq!(head.contains(KEY), is_sent, "{head}");
+        }
+        if !is_sent {
+            finding(&report(&ended), "key", "OPENAI_API_KEY is not sent");
+        }
+    }
+}
+
+#[test]
+fn a_key_crosses_no_open_network_as_it_is() {
+    let bench = Bench::new();
+    let mut command = probe(&bench, "ws://example.com/v1", PATIENT);
+    command.env("MY_KEY", KEY).args(["--key-env", "MY_KEY"]);
+    let ended = run(&mut command).with_code(2);
+    assert!(
+        ended.stderr.contains("without encryption"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains(KEY));
+}
+
+#[test]
+fn a_key_in_names_of_events_and_fields_is_not_shown() {
+    let bench = Bench::new();
+    let named = |name: String| json!({"type": name, "event_id": "e"}).to_string();
+    let opening = vec![
+        named(KEY.to_owned()),
+        // Where names are clipped, a half of it would be left.
+        named(format!("{}{KEY}", "x".repeat(70))),
+        ga::created(),
+    ];
+    let answers = |request: &Value| match request["type"].as_str() {
+        Some("conversation.item.create") => vec!["close".to_owned()],
+        _ => {
+            let events = ga::sloppy(request).into_iter();
+            events
+                .map(|event| event.replace("\"mood\"", &format!("\"{KEY}\"")))
+                .collect()
+        }
+    };
+    let server = Fake::start(|_| Ok(()), opening, answers);
+    let url = format!("{}?api-key=another-secret", server.url());
+    for json in [true, false] {
+        let mut command = bench.kaiwa();
+        command.args(["probe", PATIENT, &url, "--key-env", "MY_KEY"]);
+        command.args(json.then_some("--json")).env("MY_KEY", KEY);
+        let ended = run(&mut command).with_code(0);
+        for shown in [&ended.stdout, &ended.stderr] {
+            assert!(!shown.contains("sk-very"), "{shown}");
+            assert!(!shown.contains("another-secret"), "{shown}");
+        }
+        if json {
+            let report = report(&ended);
+            assert_eq!(report["events"]["(the key)"], 1, "{report}");
+            let fields = report["unknown_fields"].as_array().unwrap();
+            assert!(fields.contains(&json!("session.(the key)")), "{report}");
+        }
+    }
+}
+
+#[test]
 fn the_beta_is_spoken_where_it_is_asked_for() {
     let bench = Bench::new();
     let server = serve(&bench, &[]);
@@ -91,6 +309,7 @@ fn the_beta_is_spoken_where_it_is_asked_for() {
     let ended = run(&mut command).with_code(0);
     let report = report(&ended);
     assert_eq!(report["dialect"], "beta");
+    assert_eq!(faults(&report), Vec::<[&str; 3]>::new());
     let (verdict, _) = finding(&report, "dialect", "asked for");
     assert_eq!(verdict, "ok");
     finding(
@@ -108,7 +327,7 @@ fn the_beta_is_spoken_where_it_is_asked_for() {
 fn a_server_that_deviates_is_told_where() {
     let bench = Bench::new();
     let server = Fake::start(|_| Ok(()), vec![ga::created()], ga::sloppy);
-    let ended = run(&mut probe(&bench, &server.url(), PATIENT)).with_code(0);
+    let ended = run(&mut probe(&bench, &server.url(), BRISK)).with_code(0);
     let report = report(&ended);
     for (about, words, verdict) in [
         ("dialect", "general availability", "ok"),
@@ -147,7 +366,7 @@ fn a_server_that_deviates_is_told_where() {
     }
     assert_eq!(report["unknown_events"], json!(["mood.changed"]));
     // Without a word for programs, a person is told the same in lines.
-    let lines = run(bench.kaiwa().args(["probe", PATIENT, &server.url()])).with_code(0);
+    let lines = run(bench.kaiwa().args(["probe", BRISK, &server.url()])).with_code(0);
     assert!(
         lines.stdout.contains("It speaks Realtime, ga: "),
         "{}",
@@ -168,7 +387,7 @@ fn a_server_that_knows_only_the_beta_is_recognised() {
             _ => Ok(()),
         };
         let server = Fake::start(refuse, beta::created(), beta::answers);
-        let ended = run(&mut probe(&bench, &server.url(), PATIENT)).with_code(0);
+        let ended = run(&mut probe(&bench, &server.url(), BRISK)).with_code(0);
         let report = report(&ended);
         assert_eq!(report["dialect"], "beta");
         let words = if needs_header {
@@ -243,8 +462,12 @@ fn a_server_that_says_nothing_is_left_in_time() {
 #[test]
 fn a_server_that_waits_to_be_spoken_to_is_spoken_to() {
     let bench = Bench::new();
-    let server = Fake::start(|_| Ok(()), Vec::new(), ga::sloppy);
-    let ended = run(&mut probe(&bench, &server.url(), PATIENT)).with_code(0);
+    let answers = |request: &Value| match request["type"].as_str() {
+        Some("conversation.item.create") => vec!["close".to_owned()],
+        _ => ga::sloppy(request),
+    };
+    let server = Fake::start(|_| Ok(()), Vec::new(), answers);
+    let ended = run(&mut probe(&bench, &server.url(), BRISK)).with_code(0);
     let report = report(&ended);
     assert_eq!(report["dialect"], "ga");
     finding(&report, "session.created", "nothing came");

@@ -110,6 +110,8 @@ pub struct Link {
     /// Whether the end was reported.
     ended: bool,
     tap: Option<Tap>,
+    /// Bytes of text and binary frames that came.
+    received: u64,
     /// Of the server's answer to the handshake.
     headers: Vec<(String, String)>,
     dialect: Dialect,
@@ -216,6 +218,7 @@ impl Link {
             queued: false,
             ended: false,
             tap: None,
+            received: 0,
             headers: headers.collect(),
             dialect: target.dialect,
             adapts: target.adapts,
@@ -236,6 +239,12 @@ impl Link {
     #[must_use]
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
+    }
+
+    /// Bytes of everything that came so far, frames that are no events included.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.received
     }
 
     /// The dialect that is spoken. With [`Profile::Auto`] it changes to the beta, once and
@@ -399,6 +408,7 @@ impl Link {
     fn understand(&mut self, message: Message) -> Option<Incoming> {
         match message {
             Message::Text(text) => {
+                self.received += text.len() as u64;
                 if let Some(tap) = &mut self.tap {
                     tap(Direction::Received, &text);
                 }
@@ -407,10 +417,13 @@ impl Link {
                     Err(error) => Incoming::Unreadable(unreadable(&error)),
                 })
             }
-            Message::Binary(bytes) => Some(Incoming::Unreadable(format!(
-                "a binary frame of {} bytes; events are text",
-                bytes.len()
-            ))),
+            Message::Binary(bytes) => {
+                self.received += bytes.len() as u64;
+                Some(Incoming::Unreadable(format!(
+                    "a binary frame of {} bytes; events are text",
+                    bytes.len()
+                )))
+            }
             Message::Close(frame) => {
                 self.ended = true;
                 Some(Incoming::Closed(frame.map_or_else(

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
+    key::Secrets,
     report::{Finding, Report, clipped},
     shapes::{self, Shape},
 };
@@ -19,7 +20,7 @@ const SHOWN: usize = 12;
 /// The longest name that is kept, in characters.
 const LONGEST: usize = 80;
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Census {
     /// Events by type.
     events: BTreeMap<String, u64>,
@@ -36,16 +37,26 @@ pub(super) struct Census {
     /// What was wrong with the first of them.
     #[serde(skip)]
     unreadable: Option<String>,
+    /// What is hidden in names, before they are clipped.
+    #[serde(skip)]
+    secrets: Secrets,
 }
 
 impl Census {
+    pub(super) fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn unreadable(&mut self, why: &str) {
         self.unreadable_frames += 1;
         self.unreadable.get_or_insert_with(|| why.to_owned());
     }
 
     pub(super) fn note(&mut self, kind: &str, event: &Map<String, Value>, dialect: Dialect) {
-        let name = clipped(kind, LONGEST);
+        let name = clipped(&self.secrets.hide(kind), LONGEST);
         if self.events.len() < MOST || self.events.contains_key(&name) {
             *self.events.entry(name.clone()).or_default() += 1;
         }
@@ -97,7 +108,7 @@ impl Census {
         for name in members.keys() {
             let known = [shape.needs, shape.may, beside];
             if !known.iter().any(|names| names.contains(&name.as_str())) {
-                let name = clipped(name, LONGEST);
+                let name = clipped(&self.secrets.hide(name), LONGEST);
                 insert(&mut self.unknown_fields, format!("{path}.{name}"));
             }
         }

@@ -26,6 +26,9 @@ const OF_INTEREST: [&str; 7] = [
     "x-request-id",
 ];
 
+/// The most of them that are kept: a server may send any number.
+const MOST_HEADERS: usize = 32;
+
 /// The subprotocol that browsers offer, since they cannot set headers.
 const SUBPROTOCOL: &str = "realtime";
 const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
@@ -150,9 +153,10 @@ fn failed(error: &LinkError) -> Finding {
 }
 
 fn of_interest(headers: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
-    headers.iter().filter(|(name, _)| {
+    let told = headers.iter().filter(|(name, _)| {
         OF_INTEREST.contains(&name.as_str()) || name.starts_with("x-ratelimit-")
-    })
+    });
+    told.take(MOST_HEADERS)
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {

@@ -5,6 +5,7 @@
 
 mod census;
 mod connection;
+mod key;
 mod order;
 mod report;
 mod requests;
@@ -32,13 +33,24 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(arguments: ProbeArgs, configuration: Option<&Path>) -> Result<(), Exit> {
-    let talk = settings::talk(configuration, &options(&arguments))?;
-    let target = talk::target(&talk)?;
+    let (talk, is_meant) = settings::talk_and_key(configuration, &options(&arguments))?;
+    let mut target = talk::target(&talk)?;
     let limits = Limits::new(arguments.timeout);
     let mut report = Report::new(arguments.json, &target);
+    if let Target::Remote(endpoint) = &mut target
+        && key::settle(endpoint, is_meant)?
+    {
+        let name = &talk.key_env;
+        report.tell(Finding::ok(
+            "key",
+            format_args!(
+                "that in {name} is not sent; --key-env {name} would say it is for this server"
+            ),
+        ))?;
+    }
     let outcome = match connected(&target, &talk, limits, &mut report).await {
         Ok(link) => {
-            let mut wire = Wire::new(link, limits);
+            let mut wire = Wire::new(link, limits, report.secrets());
             let outcome = session(&mut wire, arguments.respond, &mut report).await;
             let census = wire.close(GOODBYE).await;
             census.tell(&mut report)?;
@@ -54,6 +66,7 @@ pub(crate) async fn run(arguments: ProbeArgs, configuration: Option<&Path>) -> R
     // What a server says of the key is shown nowhere.
     outcome.map_err(|exit| Exit {
         message: report.presentable(&exit.message),
+        hint: exit.hint.map(|hint| report.presentable(&hint)),
         ..exit
     })
 }
@@ -99,6 +112,11 @@ async fn session(wire: &mut Wire, respond: bool, report: &mut Report) -> Result<
         responses::all(wire, report).await?;
     }
     requests::unknown(wire, report).await?;
+    let unasked = wire.unasked();
+    if unasked > 0 {
+        let message = format!("{unasked} came unasked, and may be billed");
+        report.tell(Finding::differs("response.created", message))?;
+    }
     if let Some(why) = wire.ended() {
         let message = format!("{why}; what follows was not asked for");
         report.tell(Finding::differs("connection", message))?;

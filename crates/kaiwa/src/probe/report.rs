@@ -4,13 +4,20 @@ use std::{collections::BTreeMap, fmt};
 
 use kaiwa_protocol::Dialect;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::census::Census;
-use crate::{exit::Exit, output, talk::Target};
+use super::{census::Census, key::Secrets};
+use crate::{
+    exit::{Code, Exit},
+    output,
+    talk::Target,
+};
 
 /// The most characters of what a server says that are shown at once.
 const LONGEST: usize = 300;
+/// The most characters of a header's name, and of what a server says of usage.
+const LONGEST_NAME: usize = 80;
+const LONGEST_USAGE: usize = 4000;
 
 /// How an answer is against the API.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -96,16 +103,15 @@ pub(super) struct Report {
     census: Census,
     #[serde(skip)]
     json: bool,
-    /// What is not to be shown, though a server may say it.
     #[serde(skip)]
-    key: Option<String>,
+    secrets: Secrets,
 }
 
 impl Report {
     pub(super) fn new(json: bool, target: &Target) -> Self {
-        let (url, key) = match target {
-            Target::Embedded => (None, None),
-            Target::Remote(endpoint) => (Some(endpoint.url.clone()), endpoint.key.clone()),
+        let (url, secrets) = match target {
+            Target::Embedded => (None, Secrets::default()),
+            Target::Remote(endpoint) => (Some(endpoint.url.clone()), Secrets::of(endpoint)),
         };
         Self {
             url,
@@ -116,7 +122,7 @@ impl Report {
             usage: Vec::new(),
             census: Census::default(),
             json,
-            key,
+            secrets,
         }
     }
 
@@ -131,11 +137,25 @@ impl Report {
 
     pub(super) fn header(&mut self, name: &str, value: &str) {
         let value = self.presentable(value);
-        self.headers.insert(name.to_owned(), value);
+        let name = clipped(&self.secrets.hide(name), LONGEST_NAME);
+        self.headers.insert(name, value);
     }
 
+    /// Keeps what a server says of usage; where that is a book, its sums.
     pub(super) fn usage(&mut self, usage: Value) {
-        self.usage.push(usage);
+        self.usage.push(match usage.to_string().len() > LONGEST_USAGE {
+            true => {
+                let sum = |name: &str| usage.get(name).and_then(Value::as_u64);
+                json!({"input_tokens": sum("input_tokens"), "output_tokens": sum("output_tokens"),
+                    "total_tokens": sum("total_tokens")})
+            }
+            false => usage,
+        });
+    }
+
+    /// What is not to be shown, though a server may say it.
+    pub(super) fn secrets(&self) -> Secrets {
+        self.secrets.clone()
     }
 
     pub(super) fn dialect(&mut self, dialect: Dialect) {
@@ -150,7 +170,10 @@ impl Report {
     pub(super) fn finish(&mut self, speaks: bool) -> Result<(), Exit> {
         self.speaks = speaks;
         if self.json {
-            return output::json_line(&self);
+            let all =
+                serde_json::to_value(&*self).map_err(|error| Exit::new(Code::Failure, error))?;
+            // Whatever the way by which a secret came into it.
+            return output::json_line(&self.secrets.hide_in(all));
         }
         let Some(dialect) = self.dialect.filter(|_| speaks) else {
             return Ok(());
@@ -172,11 +195,8 @@ impl Report {
 
     /// Text as it can be shown: one line of bearable length, without the key that servers like to repeat.
     pub(super) fn presentable(&self, text: &str) -> String {
-        let text = match &self.key {
-            Some(key) => text.replace(key.as_str(), "(the key)"),
-            None => text.to_owned(),
-        };
-        clipped(&output::clean(&text).replace('\n', " "), LONGEST)
+        let text = output::clean(&self.secrets.hide(text)).replace('\n', " ");
+        clipped(&self.secrets.hide(&text), LONGEST)
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) async fn settings(wire: &mut Wire, report: &mut Report) -> Result<(),
     const TURNS: &[&str] = &["audio", "input", "turn_detection"];
     let tool = json!({"type": "function", "name": "kaiwa_probe", "description": "Does nothing.",
         "parameters": {"type": "object", "properties": {}}});
-    let tried: [(&str, &[&str], Value); 9] = [
+    let tried: [(&str, &[&str], Value); 10] = [
         (
             "instructions",
             &["instructions"],
@@ -127,6 +127,12 @@ pub(super) async fn settings(wire: &mut Wire, report: &mut Report) -> Result<(),
             "transcription",
             &["audio", "input", "transcription"],
             json!({"model": "whisper-1"}),
+        ),
+        // Sound that is sent later is to be heard by nobody who bills it.
+        (
+            "no transcription",
+            &["audio", "input", "transcription"],
+            Value::Null,
         ),
         ("no tools", &["tools"], json!([])),
     ];
@@ -162,6 +168,10 @@ pub(super) fn said(error: &ErrorDetail) -> String {
 pub(super) fn unanswered(about: &str, answer: &Answer) -> Finding {
     match answer.error() {
         Some(error) => Finding::refused(about, said(error)),
+        None if answer.doubtful > 0 => Finding::missing(
+            about,
+            "no answer, unless it was the confirmation that may be of an earlier request",
+        ),
         None if answer.events.is_empty() => Finding::missing(about, "no answer"),
         None => Finding::differs(about, format_args!("there came {}", answer.kinds())),
     }

@@ -26,7 +26,7 @@ use clap::{
 
 use self::file::{Entry, Table};
 pub(crate) use self::keys::KeySettings;
-pub(crate) use self::show::{path, show, talk};
+pub(crate) use self::show::{path, show, talk, talk_and_key};
 use crate::{
     cli::{Cli, Command, EngineArgs},
     engines::Wanted,

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Arg, ArgAction, parser::ValueSource};
 
-use super::{Reading, Refusal, Table, grammar, is_configured, read, variable};
+use super::{Reading, Refusal, Said, Table, grammar, is_configured, read, source, variable};
 use crate::{
     cli::{Command, TalkArgs},
     exit::{Code, Exit},
@@ -42,9 +42,22 @@ pub(crate) fn show(named: Option<&Path>, words: &[OsString]) -> Result<(), Exit>
 
 /// What `kaiwa talk` with these options would go by.
 pub(crate) fn talk(named: Option<&Path>, options: &[OsString]) -> Result<TalkArgs, Exit> {
+    talk_and_key(named, options).map(|(arguments, _)| arguments)
+}
+
+/// The same, and whether the key is meant for the server: a variable is named for it, by whomever,
+/// or the server is not one that was named for this once.
+pub(crate) fn talk_and_key(
+    named: Option<&Path>,
+    options: &[OsString],
+) -> Result<(TalkArgs, bool), Exit> {
     let words = [&[OsString::from(Table::Talk.name())], options].concat();
-    match reading(named, &words)?.cli.command {
-        Command::Talk(arguments) => Ok(*arguments),
+    let reading = reading(named, &words)?;
+    let is_named =
+        source(&reading.matches, "key_env") != Said::File || reading.layer.contains_key("key_env");
+    let is_meant = is_named || source(&reading.matches, "url") != Said::Flag;
+    match reading.cli.command {
+        Command::Talk(arguments) => Ok((*arguments, is_meant)),
         _ => unreachable!("the first word is talk"),
     }
 }
