@@ -500,7 +500,8 @@ impl Side {
     /// Notes what a flush has come to: `false` where nothing can be sent any more.
     fn flushed(&mut self, flushed: Poll<bool>) {
         if let Poll::Ready(works) = flushed {
-            if std::mem::take(&mut self.ping_waits) {
+            // It has the ping only now, unless it has answered meanwhile.
+            if std::mem::take(&mut self.ping_waits) && self.is_pinged() {
                 self.pinged = Instant::now();
             }
             self.unflushed = false;
