@@ -292,7 +292,7 @@ mod tests {
                 assert!(!error.contains("the-url"), "{error}");
             }
         }
-        for open in ["No model test-model.", "no", &before] {
+        for open in ["No model test-model.", "no", before.as_str()] {
             assert!(!has_secret(open, &endpoint()), "{open}");
         }
         assert_eq!(in_short(&"A".repeat(400)).len(), MOST_SAID);

@@ -138,7 +138,8 @@ const SECRET: [&str; 4] = [
 /// text. Of one that may hold a secret and cannot be read, only the length.
 fn kept(frame: &str) -> Result<Box<RawValue>, Cow<'_, str>> {
     if may_have_secrets(frame) {
-        let unread = || Cow::Owned(format!("{MASK} ({} bytes that are no JSON)", frame.len()));
+        let unread =
+            || Cow::<str>::Owned(format!("{MASK} ({} bytes that are no JSON)", frame.len()));
         let mut event: Value = serde_json::from_str(frame).map_err(|_| unread())?;
         if mask(&mut event) {
             return serde_json::value::to_raw_value(&event).map_err(|_| unread());
