@@ -631,8 +631,12 @@ impl WaitingAudio {
 
 /// What a client is told that broke its socket; `None` where nobody is there to be told.
 pub(crate) fn fault(error: axum::Error) -> Option<CloseFrame> {
-    let error = error.into_inner();
-    let (code, reason) = match error.downcast_ref::<tungstenite::Error>()? {
+    fault_of(error.into_inner().downcast_ref()?)
+}
+
+/// What a peer is told that broke its socket; `None` where nobody is there to be told.
+pub(crate) fn fault_of(error: &tungstenite::Error) -> Option<CloseFrame> {
+    let (code, reason) = match error {
         tungstenite::Error::Capacity(_) => (close_code::SIZE, "The message is too big."),
         tungstenite::Error::Utf8(_) => (close_code::INVALID, "A text frame is not UTF-8."),
         tungstenite::Error::Protocol(_) => {

@@ -44,7 +44,7 @@ const FRAMES: [&str; 12] = [
 
 #[tokio::test(start_paused = true)]
 async fn everything_passes_as_it_came_both_ways() {
-    let mut world = World::with_key(|key| key.budget = Some(usd("1")));
+    let mut world = World::new(|_| {});
     let (mut client, mut far) = world.open().await;
     let large = format!(r#"{{"audio":"{}","type":"x"}}"#, "A".repeat(1 << 20));
     let texts = FRAMES.into_iter().chain([large.as_str()]);
@@ -212,6 +212,24 @@ async fn who_ends_a_session_ends_both_halves_in_the_same_words() {
     drop((client, far));
     within(stopping).await.unwrap();
     assert_eq!(world.relay.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_too_big_ends_both_halves() {
+    let small = |config: &mut kaiwa_server::RelayConfig| config.max_message_bytes = 1000;
+    let big = Message::text("A".repeat(1001));
+    let mut world = World::new(small);
+    let (mut client, mut far) = world.open().await;
+    within(client.socket.send(big.clone())).await.unwrap();
+    let (of_client, of_far) = tokio::join!(client.closed(), far.closed());
+    assert_eq!(of_client.unwrap().code, 1009_u16.into());
+    assert_eq!(of_far.unwrap().code, 1009_u16.into());
+
+    let (mut client, mut far) = world.open().await;
+    within(far.socket.send(big)).await.unwrap();
+    let (of_client, of_far) = tokio::join!(client.closed(), far.closed());
+    assert_eq!(of_client.unwrap().code, 1009_u16.into());
+    assert_eq!(of_far.unwrap().code, 1009_u16.into());
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,11 +98,6 @@ async fn what_the_upstream_refuses_is_not_kept_back() {
             .await;
         client.wait_for("error").await;
     }
-    // Without an id, too.
-    client.send(json!({ "type": "response.create" })).await;
-    far.next().await;
-    far.send(json!({ "type": "error", "error": {} })).await;
-    client.wait_for("error").await;
     create(&mut client, "c").await;
     assert_eq!(far.next().await["event_id"], "c");
     far.begin("r").await;
@@ -111,6 +106,160 @@ async fn what_the_upstream_refuses_is_not_kept_back() {
     drop((client, far));
     world.idle().await;
     assert_eq!(world.spent(), usd("0.01"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_about_nothing_certain_sets_nothing_free() {
+    let mut world = with_budget("0.05");
+    let (mut client, mut far) = world.open().await;
+    client.send(json!({ "type": "response.create" })).await;
+    far.next().await;
+    for error in [
+        json!({}),
+        json!({ "event_id": null }),
+        json!({ "event_id": "x" }),
+    ] {
+        far.send(json!({ "type": "error", "error": error })).await;
+        client.wait_for("error").await;
+    }
+    create(&mut client, "a").await;
+    let error = client.wait_for("error").await;
+    assert_eq!(error["error"]["code"], "budget_exhausted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_else_may_have_the_id_of_a_response_asked_for() {
+    let mut world = with_budget("1");
+    let (mut client, mut far) = world.open().await;
+    create(&mut client, "a").await;
+    far.next().await;
+    for kind in ["response.create", "x"] {
+        client.send(json!({ "type": kind, "event_id": "a" })).await;
+        let error = client.next().await;
+        assert_eq!(error["error"]["code"], "event_id_in_use");
+        assert_eq!(error["error"]["event_id"], "a");
+    }
+    far.begin("r").await;
+    client.wait_for("response.created").await;
+    client.send(json!({ "type": "x", "event_id": "a" })).await;
+    assert_eq!(far.next().await["type"], "x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_limits_what_can_be_read_in_two_ways_does_not_pass() {
+    use futures_util::SinkExt;
+    use tokio_tungstenite::tungstenite::Message;
+
+    let mut world = with_budget("1");
+    let (mut client, mut far) = world.open().await;
+    for message in [
+        Message::text(r#"{"type":"x","type":"response.create"}"#),
+        Message::text(r#"{"type":"response.create","response":{"n":1e999}}"#),
+        Message::text(r#"{"type":"session.update","session":{},"session":{"model":"other"}}"#),
+        Message::text(r#"{"type":"response.create""#),
+        Message::text("[]"),
+        Message::binary(r#"{"type":"response.create"}"#.as_bytes().to_vec()),
+    ] {
+        client.socket.send(message.clone()).await.unwrap();
+        let error = client.next().await;
+        assert_eq!(error["error"]["code"], "invalid_frame", "{message}");
+    }
+    client.send(json!({ "type": "x" })).await;
+    assert_eq!(far.next().await["type"], "x", "the first that passed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn money_that_is_spent_ends_the_session_whatever_was_asked_for() {
+    let mut world = with_budget("0.10");
+    let (mut client, mut far) = world.open().await;
+    create(&mut client, "a").await;
+    far.begin("r").await;
+    far.end("r", 3).await;
+    client.wait_for("response.done").await;
+    create(&mut client, "never begun").await;
+    // Another response, of which nobody was told that it began.
+    far.next().await;
+    far.next().await;
+    far.end("other", 7).await;
+    client.wait_for("response.done").await;
+    ends_with(&mut client, &mut far, "budget_exhausted").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_upstream_says_after_the_client_has_gone_is_counted() {
+    let mut world = with_budget("1");
+    let (mut client, mut far) = world.open().await;
+    create(&mut client, "a").await;
+    far.next().await;
+    far.begin("r1").await;
+    client.wait_for("response.created").await;
+    create(&mut client, "b").await;
+    far.next().await;
+    client.socket.close(None).await.unwrap();
+    assert_eq!(far.next().await["type"], "response.cancel");
+    far.end("r1", 7).await;
+    far.begin("r2").await;
+    assert_eq!(far.next().await["type"], "response.cancel");
+    far.end("r2", 2).await;
+    assert_eq!(far.closed().await, None, "a close without a code");
+    drop((client, far));
+    world.idle().await;
+    assert_eq!(world.spent(), usd("0.09"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_does_not_end_a_response_is_not_waited_for_longer_than_a_while() {
+    let mut world = with_budget("1");
+    let (mut client, mut far) = world.open().await;
+    far.begin("r").await;
+    client.wait_for("response.created").await;
+    drop(client);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(far.closed().await.unwrap().code, 1000_u16.into());
+    assert_eq!(begun.elapsed().as_secs(), 3);
+    world.idle().await;
+    assert_eq!(world.spent(), usd("0.04"), "as much as was set aside");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_budget_nothing_is_used_before_it_is_known_what_it_costs() {
+    let mut world = with_budget("10");
+    let mut transcribing = common::relay::request(KEY);
+    *transcribing.uri_mut() = "ws://relay/v1/realtime?intent=transcription"
+        .parse()
+        .unwrap();
+    let (mut client, mut far, _) = world.open_with(transcribing).await;
+    let append = json!({ "type": "input_audio_buffer.append", "audio": "AAAA" });
+    client.send(append.clone()).await;
+    let error = client.next().await;
+    assert_eq!(error["error"]["code"], "budget_unpriced");
+    let update = json!({ "type": "transcription_session.update", "session": {} });
+    client.send(update.clone()).await;
+    assert_eq!(far.next().await, update, "the first that passed");
+    far.send(
+        json!({ "type": "transcription_session.updated", "session": {
+        "input_audio_transcription": { "model": "test-whisper" } } }),
+    )
+    .await;
+    client.wait_for("transcription_session.updated").await;
+    far.send(json!({ "type": "x" })).await;
+    client.wait_for("x").await;
+    client.send(append.clone()).await;
+    assert_eq!(far.next().await, append);
+    client.send(json!({ "type": "response.create" })).await;
+    let error = client.next().await;
+    assert_eq!(error["error"]["code"], "budget_unpriced");
+    far.send(json!({
+        "type": "conversation.item.input_audio_transcription.completed",
+        "usage": { "type": "duration", "seconds": 0.5 },
+    }))
+    .await;
+    client
+        .wait_for("conversation.item.input_audio_transcription.completed")
+        .await;
+    drop((client, far));
+    world.idle().await;
+    assert_eq!(world.spent(), usd("0.50"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +427,7 @@ async fn a_key_is_for_its_models_and_for_no_other_way_to_name_one() {
             false,
         ),
         (
-            r#"{"type":"x","t\u0079pe":"session.update","event_id":"u","session":{"model":"other"}}"#,
+            r#"{"t\u0079pe":"session.update","event_id":"u","session":{"model":"other"}}"#,
             false,
         ),
         (

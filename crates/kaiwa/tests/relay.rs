@@ -27,8 +27,10 @@ fn a_conversation_goes_through_a_relay_with_a_key_of_its_own() {
     let key = "sesame";
     let relay = bench.relay(&["--record", "log"], key);
 
-    let mut talk = bench.talk();
+    let mut talk = bench.kaiwa();
     talk.env("APP_KEY", "of-the-app").args([
+        "talk",
+        "--json",
         "--url",
         &format!("ws://{}/v1", relay.address),
         "--model",

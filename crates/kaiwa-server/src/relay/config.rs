@@ -100,6 +100,11 @@ impl RelayConfig {
                 Some("is that of the upstream, which no client is to have")
             } else if self.keys[..index].iter().any(|other| other.key == key.key) {
                 Some("is another's, too")
+            } else if key.budget.is_some_and(|budget| budget < self.reserve) {
+                Some(
+                    "has a budget that is less than the reserve, so that it is good for nothing; \
+                     raise the budget or lower the reserve",
+                )
             } else {
                 None
             };
@@ -316,6 +321,27 @@ mod tests {
             config.keys = keys;
             let error = config.check().expect_err(part);
             assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_budget_without_room_for_a_response_is_refused() {
+        for (budget, taken) in [(0, false), (49_999_999_999, false), (50_000_000_000, true)] {
+            let mut config = config("wss://h", None);
+            config.keys = vec![RelayKey {
+                name: "a".to_owned(),
+                key: "x".to_owned(),
+                budget: Some(Usd::from_units(budget)),
+                ..RelayKey::default()
+            }];
+            let checked = config.check();
+            assert_eq!(checked.is_ok(), taken, "{budget}");
+            if let Err(error) = checked {
+                assert!(
+                    error.to_string().contains("less than the reserve"),
+                    "{error}"
+                );
+            }
         }
     }
 

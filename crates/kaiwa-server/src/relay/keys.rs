@@ -45,7 +45,7 @@ struct Account {
     spent: Usd,
     /// Set aside for responses under way.
     reserved: Usd,
-    /// The dearest response so far.
+    /// The dearest response of the period so far.
     largest: Usd,
     /// Responses that were asked for and have not begun.
     asked: usize,
@@ -62,6 +62,10 @@ struct Account {
 pub(super) enum Refused {
     /// What is left of the budget is less than what a response is taken to cost.
     Budget,
+    /// An event has the id of one that asks for a response and was not answered yet.
+    EventId,
+    /// A frame that the relay cannot judge as its upstream will.
+    Frame,
     /// The key is not for this model.
     Model(String),
     /// As many responses as a minute may have.
@@ -76,6 +80,8 @@ impl Refused {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Budget => "budget_exhausted",
+            Self::EventId => "event_id_in_use",
+            Self::Frame => "invalid_frame",
             Self::Model(_) => "model_not_allowed",
             Self::Rate(_) => "rate_limit_exceeded",
             Self::Sessions(_) => "session_limit_reached",
@@ -86,6 +92,12 @@ impl Refused {
     pub(super) fn message(&self) -> String {
         match self {
             Self::Budget => "The budget of this key has no room for another response.".to_owned(),
+            Self::EventId => "The event_id is that of a response.create that is still to be \
+                              answered; choose another."
+                .to_owned(),
+            Self::Frame => "This key has limits: events have to be text frames of one JSON \
+                            object in which no member is there twice."
+                .to_owned(),
             Self::Model(model) => format!("This key is not for the model '{model}'."),
             Self::Rate(limit) => {
                 format!("This key may have {limit} responses a minute; try again later.")
@@ -103,6 +115,7 @@ impl Refused {
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         let status = match refused {
+            Refused::EventId | Refused::Frame => StatusCode::BAD_REQUEST,
             Refused::Model(_) | Refused::Unpriced => StatusCode::FORBIDDEN,
             Refused::Budget | Refused::Rate(_) | Refused::Sessions(_) => {
                 StatusCode::TOO_MANY_REQUESTS
@@ -253,6 +266,15 @@ impl Key {
         }
     }
 
+    /// Whether there is any money left, whatever is under way.
+    pub(super) fn check_spent(&self) -> Result<(), Refused> {
+        let account = self.account();
+        match self.budget.is_some_and(|budget| account.spent >= budget) {
+            true => Err(Refused::Budget),
+            false => Ok(()),
+        }
+    }
+
     /// What a response is taken to cost.
     pub(super) fn reserve(&self) -> Usd {
         self.reserve_of(&self.account())
@@ -278,10 +300,15 @@ impl Key {
     /// Goes on where another process ended. What was under way then is counted as spent.
     pub(super) fn resume(&self, kept: Kept) {
         let mut account = self.account();
-        if kept.period == account.period {
-            account.spent = kept.spent + kept.under_way;
+        if kept.period != account.period {
+            return;
         }
-        account.largest = kept.largest;
+        account.spent = kept.spent + kept.under_way;
+        // One dear response must not lock out what is left for good.
+        account.largest = match self.budget {
+            Some(budget) => kept.largest.min(budget.less(account.spent)),
+            None => kept.largest,
+        };
     }
 
     fn count_against_minute(&self, account: &mut Account, now: Instant) -> Result<(), Refused> {
@@ -332,6 +359,7 @@ impl Key {
         if account.period != period {
             account.period = period;
             account.spent = Usd::ZERO;
+            account.largest = Usd::ZERO;
         }
         account
     }
@@ -411,6 +439,37 @@ mod tests {
             assert_eq!(key.check(), Ok(()));
             assert_eq!(key.spent().0, Usd::ZERO);
         }
+    }
+
+    #[test]
+    fn a_response_dearer_than_the_budget_locks_a_key_no_longer_than_its_period() {
+        let (key, seconds) = with_budget("0.25", Period::Day);
+        let now = Instant::now();
+        let reserve = key.begin(now).unwrap();
+        key.settle(reserve, usd("0.90"), true);
+        assert_eq!(key.check(), Err(Refused::Budget));
+        assert_eq!(key.check_spent(), Err(Refused::Budget));
+        let kept = key.kept();
+        seconds.store(86_400, Ordering::Relaxed);
+        assert_eq!(key.check(), Ok(()));
+        assert_eq!(key.ask(now), Ok(usd("0.10")));
+        let (next, seconds) = with_budget("0.25", Period::Day);
+        seconds.store(86_400, Ordering::Relaxed);
+        next.resume(kept);
+        assert_eq!(next.ask(now), Ok(usd("0.10")));
+    }
+
+    #[test]
+    fn what_is_left_of_a_budget_is_not_locked_for_good() {
+        let (key, _) = with_budget("1", Period::Ever);
+        let reserve = key.begin(Instant::now()).unwrap();
+        key.settle(reserve, usd("0.60"), true);
+        assert_eq!(key.check(), Err(Refused::Budget));
+        assert_eq!(key.check_spent(), Ok(()));
+        let (next, _) = with_budget("1", Period::Ever);
+        next.resume(key.kept());
+        assert_eq!((next.spent().0, next.reserve()), (usd("0.60"), usd("0.40")));
+        assert_eq!(next.check(), Ok(()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     Place,
     keys::{Key, Refused},
-    scan,
+    scan::{self, Outline},
 };
 
 /// Counts for one session. What is under way when it is dropped is billed as the reserve, the
@@ -85,21 +85,18 @@ impl Meter {
         if !self.has_limits() {
             return Ok(());
         }
-        let (mut creates, mut updates) = (false, false);
-        scan::kinds(frame, |kind| {
-            creates |= kind == "response.create";
-            updates |= kind == "session.update";
-            true
-        });
-        if !creates && !updates {
-            return Ok(());
-        }
-        let event: Value = serde_json::from_str(frame).unwrap_or_default();
-        let event_id = event["event_id"].as_str().map(str::to_owned);
-        if updates
-            && let Some(model) = event["session"]["model"].as_str()
-            && let Err(refused) = self.key().allow(model)
-        {
+        let Some(Outline { kind, event_id }) = scan::outline(frame) else {
+            return Err(self.refusal(&Refused::Frame, None));
+        };
+        let (creates, judged) = match kind.as_deref() {
+            Some("response.create") => (true, self.judge_create(frame)),
+            Some("session.update") => (false, self.judge_update(frame)),
+            Some("transcription_session.update") => (false, Ok(())),
+            // Nothing is used before it is known what it costs.
+            _ if self.is_unknown() => (false, Err(Refused::Unpriced)),
+            _ => (false, Ok(())),
+        };
+        if let Err(refused) = judged.and_then(|()| self.judge_id(event_id.as_deref())) {
             return Err(self.refusal(&refused, event_id));
         }
         if creates {
@@ -112,6 +109,65 @@ impl Meter {
             }
         }
         Ok(())
+    }
+
+    /// Judges a client's binary frame before it is passed on: nobody knows what is in it.
+    ///
+    /// # Errors
+    ///
+    /// The event that answers it instead.
+    pub(super) fn hear_binary(&mut self) -> Result<(), String> {
+        match self.has_limits() {
+            true => Err(self.refusal(&Refused::Frame, None)),
+            false => Ok(()),
+        }
+    }
+
+    fn judge_create(&self, frame: &str) -> Result<(), Refused> {
+        if self.key().has_budget() && self.model.is_none() {
+            return Err(Refused::Unpriced);
+        }
+        // Its upstream is to read it as it was judged.
+        match serde_json::from_str::<Value>(frame) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Refused::Frame),
+        }
+    }
+
+    fn judge_update(&self, frame: &str) -> Result<(), Refused> {
+        let event: Value = serde_json::from_str(frame).map_err(|_| Refused::Frame)?;
+        match event["session"]["model"].as_str() {
+            Some(model) => self.key().allow(model),
+            None => Ok(()),
+        }
+    }
+
+    /// An error with the id of a `response.create` sets free what was set aside for it, so no
+    /// other event may have that id.
+    fn judge_id(&self, event_id: Option<&str>) -> Result<(), Refused> {
+        let mut asked = self
+            .asked
+            .iter()
+            .filter_map(|asked| asked.event_id.as_deref());
+        match event_id.is_some_and(|id| asked.any(|asked| asked == id)) {
+            true => Err(Refused::EventId),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether there is a budget, and nothing is known yet of what is to be paid from it.
+    fn is_unknown(&self) -> bool {
+        self.key().has_budget() && self.model.is_none() && self.transcriber.is_none()
+    }
+
+    /// Responses that were asked for or have begun, and have not ended.
+    pub(super) fn pending(&self) -> usize {
+        self.asked.len() + self.under_way.len()
+    }
+
+    /// Responses that have begun and not ended.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
     }
 
     /// Counts a frame of the upstream, after it was passed on.
@@ -135,7 +191,10 @@ impl Meter {
             "response.created" => self.begun(frame),
             "response.done" => self.done(frame),
             "conversation.item.input_audio_transcription.completed" => self.transcribed(frame),
-            "session.created" | "session.updated" => self.configured(frame),
+            "session.created"
+            | "session.updated"
+            | "transcription_session.created"
+            | "transcription_session.updated" => self.configured(frame),
             "error" => {
                 self.place.count_error();
                 self.failed(frame);
@@ -157,7 +216,7 @@ impl Meter {
         };
         // One that must not be made has begun all the same, and is billed.
         let set_aside = reserve.as_ref().copied().unwrap_or(Usd::ZERO);
-        self.under_way.insert(id.unwrap_or_default(), set_aside);
+        *self.under_way.entry(id.unwrap_or_default()).or_default() += set_aside;
         self.place.book().changed();
         reserve.map(drop)
     }
@@ -233,21 +292,24 @@ impl Meter {
     /// An event of the client was refused: perhaps one that asked for a response.
     fn failed(&mut self, frame: &str) {
         let event: Value = serde_json::from_str(frame).unwrap_or_default();
-        let of = event["error"]["event_id"].as_str();
-        // An error without an id may be about something else. A response that begins all the
-        // same is then counted as one nobody has asked for.
+        // An error without an id may be about anything.
+        let Some(of) = event["error"]["event_id"].as_str() else {
+            return;
+        };
+        // A response that begins all the same is counted as one nobody has asked for.
         let found = self
             .asked
             .iter()
-            .position(|asked| asked.event_id.as_deref() == of);
+            .position(|asked| asked.event_id.as_deref() == Some(of));
         if let Some(asked) = found.and_then(|at| self.asked.remove(at)) {
             self.key().refuse_asked(asked.reserve);
             self.place.book().changed();
         }
     }
 
-    /// Whether there is money for another response, or one has still to end.
+    /// Whether there is money for another response, or some at all while one has still to end.
     fn go_on(&self) -> Result<(), Refused> {
+        self.key().check_spent()?;
         match self.under_way.is_empty() && self.asked.is_empty() {
             true => self.key().check(),
             false => Ok(()),

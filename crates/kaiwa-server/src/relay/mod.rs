@@ -16,6 +16,8 @@
 //! | time a side takes nothing of what waits (30 s) | the session ends |
 //! | time a side says nothing (15 s) | it is sent a ping |
 //! | time a ping stays unanswered (30 s) | the session ends; the client is told with close code 1011 |
+//! | bytes of a message (32 MiB) | the session ends; both sides are told with close code 1009 |
+//! | time for responses to end when a session has (3 s) | they are billed as the reserve |
 //! | sessions, client secrets | status 503; of a key, 429 |
 
 mod config;

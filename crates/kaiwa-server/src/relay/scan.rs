@@ -4,10 +4,10 @@
 //! strings and of nested values alone, with the widest instructions there are. What is written
 //! with escapes where it matters is left to serde.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use memchr::{memchr2, memchr3};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 /// The first `type` of an event, to `judge`; nothing of what is no event.
@@ -18,9 +18,64 @@ pub(super) fn first_kind(frame: &str, mut judge: impl FnMut(&str)) {
     });
 }
 
-/// Every top-level `type` of an event, as long as `judge` wants more: readers differ in which of
-/// several counts. What is no JSON at some place is not looked at further.
-pub(super) fn kinds(frame: &str, mut judge: impl FnMut(&str) -> bool) {
+/// What a relay has to know of a client's event to keep it within limits.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Outline {
+    /// Nothing where the type is no string.
+    pub(super) kind: Option<String>,
+    pub(super) event_id: Option<String>,
+}
+
+/// Reads a whole frame; `None` of what no two readers need understand alike: what is no JSON
+/// object, and one that has a member twice.
+pub(super) fn outline(frame: &str) -> Option<Outline> {
+    serde_json::from_str(frame).ok()
+}
+
+impl<'de> Deserialize<'de> for Outline {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Outline;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Outline, A::Error> {
+                let mut outline = Outline::default();
+                let mut names = HashSet::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.as_str() {
+                        "type" => outline.kind = text(map.next_value()?),
+                        "event_id" => outline.event_id = text(map.next_value()?),
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                    if !names.insert(name) {
+                        return Err(A::Error::custom("a member is there twice"));
+                    }
+                }
+                Ok(outline)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Every top-level `type` of an event, as long as `judge` wants more. What is no JSON at some
+/// place is not looked at further.
+fn kinds(frame: &str, mut judge: impl FnMut(&str) -> bool) {
     let mut seen = 0;
     let walked = walk(frame, |kind| {
         seen += 1;
@@ -217,6 +272,36 @@ mod tests {
             ("{}", &[]),
         ] {
             assert_eq!(all(frame), expected, "{frame}");
+        }
+    }
+
+    #[test]
+    fn an_outline_is_that_of_a_whole_event_and_of_nothing_else() {
+        for (frame, kind, event_id) in [
+            (r#"{"type":"a","event_id":"e"}"#, Some("a"), Some("e")),
+            (
+                " {\"x\":[{\"type\":\"no\"}],\"t\\u0079pe\":\"a\"} ",
+                Some("a"),
+                None,
+            ),
+            (r#"{"type":5,"event_id":null}"#, None, None),
+            ("{}", None, None),
+        ] {
+            let outline = outline(frame).unwrap();
+            assert_eq!(outline.kind.as_deref(), kind, "{frame}");
+            assert_eq!(outline.event_id.as_deref(), event_id, "{frame}");
+        }
+        for frame in [
+            r#"{"type":"a","type":"b"}"#,
+            r#"{"type":"a","t\u0079pe":"a"}"#,
+            r#"{"type":"a","session":{},"session":{}}"#,
+            r#"{"type":"a","x":"#,
+            r#"{"type":"a"} {}"#,
+            r#"["type","a"]"#,
+            r#""type""#,
+            "",
+        ] {
+            assert_eq!(outline(frame), None, "{frame}");
         }
     }
 

@@ -11,17 +11,23 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::{sync::watch, time::Instant};
-use tokio_tungstenite::tungstenite::{self, protocol::frame::coding::CloseCode};
+use tokio_tungstenite::tungstenite::{
+    self, error::ProtocolError, protocol::frame::coding::CloseCode,
+};
 
 use super::{Shared, keys::Refused, meter::Meter, upstream::Upstream};
 use crate::{
-    driver::fault,
+    driver::{fault, fault_of},
     events::{Direction, FrameObserver},
     wire::{self, Wire},
 };
 
 /// How long a side may take for its half of the closing handshake.
 const CLOSING: Duration = Duration::from_secs(3);
+
+/// The same for an upstream that has not ended its responses in that time. Both together are less
+/// than a relay takes to stop.
+const CLOSING_LATE: Duration = Duration::from_secs(1);
 
 type Far = tungstenite::Message;
 
@@ -48,6 +54,8 @@ struct Side {
     unread: bool,
     /// When it was last sent a ping.
     pinged: Instant,
+    /// That ping waits behind what the side has not taken yet.
+    ping_waits: bool,
     /// When it was last left unread, or the session began.
     excused: Instant,
     wire: Wire,
@@ -120,11 +128,11 @@ impl Session {
         let check_at = self.check_at();
         tokio::select! {
             biased;
-            happened = std::future::poll_fn(|cx| self.poll(cx)) => self.act_upon(happened).await,
             () = async { drop(stopping.wait_for(|stopping| *stopping).await) } => {
                 Some(End::ours(close_code::AWAY, "The relay is shutting down."))
             }
             () = tokio::time::sleep_until(check_at) => self.check(),
+            happened = std::future::poll_fn(|cx| self.poll(cx)) => self.act_upon(happened).await,
         }
     }
 
@@ -203,9 +211,14 @@ impl Session {
             Happened::FromClient(Some(Ok(message))) => match message {
                 Message::Text(text) => self.pass_up(text).await,
                 Message::Binary(bytes) => {
-                    self.send_upstream(Far::Binary(bytes));
-                    self.flush_now().await;
-                    self.relay.metrics.passed(Direction::FromClient);
+                    match self.meter.hear_binary() {
+                        Ok(()) => {
+                            self.send_upstream(Far::Binary(bytes));
+                            self.flush_now().await;
+                            self.relay.metrics.passed(Direction::FromClient);
+                        }
+                        Err(answer) => self.answer(answer),
+                    }
                     None
                 }
                 // Answered by the WebSocket itself.
@@ -229,17 +242,23 @@ impl Session {
                     upstream: Farewell::Closed,
                 }),
             },
-            Happened::FromClient(Some(Err(error))) => Some(End {
-                client: match fault(error) {
-                    Some(frame) => Farewell::Broken(frame),
-                    None => Farewell::Gone,
-                },
-                upstream: Farewell::normal(),
+            Happened::FromClient(Some(Err(error))) => Some(match fault(error) {
+                Some(frame) => End::of_faulty_client(frame),
+                None => End::of_lost_client(),
             }),
             Happened::FromClient(None) | Happened::ClientBroken => Some(End::of_lost_client()),
             Happened::FromUpstream(Some(Err(error))) => {
                 tracing::warn!(%error, "the connection to the upstream is lost");
-                Some(End::of_lost_upstream())
+                Some(match error {
+                    // It has gone, and did not even say so.
+                    tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                        End::of_lost_upstream()
+                    }
+                    error => match fault_of(&error) {
+                        Some(frame) => End::of_faulty_upstream(frame),
+                        None => End::of_lost_upstream(),
+                    },
+                })
             }
             Happened::FromUpstream(None) | Happened::UpstreamBroken => {
                 tracing::warn!("the upstream went away without a word");
@@ -260,8 +279,7 @@ impl Session {
             }
             Err(answer) => {
                 self.observe(Direction::FromClient, &text);
-                self.observe(Direction::ToClient, &answer);
-                self.send_client(Message::text(answer));
+                self.answer(answer);
             }
         }
         None
@@ -281,11 +299,16 @@ impl Session {
         }
     }
 
+    /// Tells the client something that is not the upstream's.
+    fn answer(&mut self, event: String) {
+        self.observe(Direction::ToClient, &event);
+        self.send_client(Message::text(event));
+    }
+
     /// Ends the session for want of money or right.
     fn forbid(&mut self, refused: &Refused) -> End {
         let notice = self.meter.notice(refused);
-        self.observe(Direction::ToClient, &notice);
-        self.send_client(Message::text(notice));
+        self.answer(notice);
         End::ours(close_code::POLICY, &refused.message())
     }
 
@@ -318,62 +341,117 @@ impl Session {
     fn check(&mut self) -> Option<End> {
         let (interval, patience) = (self.relay.config.ping_interval, self.relay.config.patience);
         let now = Instant::now();
+        for side in [&mut self.upstream_side, &mut self.client_side] {
+            side.excuse(now);
+        }
         if self.upstream_side.deadline(interval, patience) <= now {
             if self.upstream_side.is_pinged() {
                 tracing::warn!("the upstream does not answer a ping");
                 return Some(End::of_lost_upstream());
             }
-            self.upstream_side.pinged = now;
+            self.upstream_side.ping(now);
             self.send_upstream(Far::Ping(Bytes::new()));
         }
         if self.client_side.deadline(interval, patience) <= now {
             if self.client_side.is_pinged() {
                 return Some(End::of_lost_client());
             }
-            self.client_side.pinged = now;
+            self.client_side.ping(now);
             self.send_client(Message::Ping(Bytes::new()));
         }
         None
     }
 
-    /// Ends both connections.
+    /// Ends both connections. What the upstream still says is counted, and passed to nobody.
     async fn finish(self, end: End) {
         let Self {
             client,
-            mut upstream,
+            upstream,
             client_side,
-            meter,
+            mut meter,
             observer,
             relay,
             ..
         } = self;
         let patience = relay.config.patience;
-        let End {
-            client: to_client,
-            upstream: to_upstream,
-        } = end;
-        let of_upstream = async {
-            let socket = &mut upstream.socket;
-            match to_upstream {
-                Farewell::Close(frame) => {
-                    let close = Far::Close(frame.map(far));
-                    // A side that takes nothing ends by itself.
-                    let _ = tokio::time::timeout(patience, socket.send(close)).await;
-                }
-                Farewell::Closed => {
-                    let _ = tokio::time::timeout(CLOSING, socket.flush()).await;
-                }
-                Farewell::Broken(_) | Farewell::Gone => return,
-            }
-            let rest = async { while let Some(Ok(_)) = socket.next().await {} };
-            let _ = tokio::time::timeout(CLOSING, rest).await;
-        };
         tokio::join!(
-            of_upstream,
-            close_client(client, client_side.wire, to_client, patience)
+            close_upstream(upstream, &mut meter, end.upstream, patience),
+            close_client(client, client_side.wire, end.client, patience)
         );
         // What is under way is billed when the last word was said, and before the place is free.
         drop((observer, meter));
+    }
+}
+
+async fn close_upstream(
+    mut upstream: Upstream,
+    meter: &mut Meter,
+    farewell: Farewell,
+    patience: Duration,
+) {
+    let mut closing = CLOSING;
+    match farewell {
+        Farewell::Close(frame) => {
+            if meter.pending() > 0 {
+                let cancelled = cancel(&mut upstream, meter);
+                if tokio::time::timeout(CLOSING, cancelled).await.is_err() {
+                    closing = CLOSING_LATE;
+                }
+            }
+            let close = upstream.socket.send(Far::Close(frame.map(far)));
+            // A side that takes nothing ends by itself.
+            let _ = tokio::time::timeout(patience, close).await;
+        }
+        Farewell::Closed => {
+            let _ = tokio::time::timeout(CLOSING, upstream.socket.flush()).await;
+        }
+        Farewell::Broken(frame) => {
+            let connection = upstream.wire.inherit();
+            let close = upstream.socket.send(Far::Close(Some(far(frame))));
+            let _ = tokio::time::timeout(CLOSING, close).await;
+            // The last of the WebSocket.
+            drop(upstream);
+            if let Ok(connection) = connection.await {
+                let _ = tokio::time::timeout(CLOSING, wire::read_past(connection)).await;
+            }
+            return;
+        }
+        Farewell::Gone => return,
+    }
+    let rest = async { while hear_rest(&mut upstream, meter).await {} };
+    let _ = tokio::time::timeout(closing, rest).await;
+}
+
+/// Has every response ended, since nobody is there to hear it, so that its cost is known.
+async fn cancel(upstream: &mut Upstream, meter: &mut Meter) {
+    let mut under_way = 0;
+    while meter.pending() > 0 {
+        // One that was asked for is cancelled when it begins.
+        if meter.under_way() > under_way {
+            let cancel = Far::text(r#"{"type":"response.cancel"}"#);
+            if upstream.socket.send(cancel).await.is_err() {
+                return;
+            }
+        }
+        under_way = meter.under_way();
+        if !hear_rest(upstream, meter).await {
+            return;
+        }
+    }
+}
+
+/// Counts what the upstream says; `false` when that was the last.
+async fn hear_rest(upstream: &mut Upstream, meter: &mut Meter) -> bool {
+    match upstream.socket.next().await {
+        Some(Ok(Far::Text(text))) => {
+            if let Err(refused) = meter.hear_upstream(&text) {
+                // The session is over already.
+                tracing::debug!(reason = refused.code(), "a session ended in time");
+            }
+            true
+        }
+        Some(Ok(_)) => true,
+        Some(Err(_)) | None => false,
     }
 }
 
@@ -413,6 +491,7 @@ impl Side {
             broken: false,
             unread: false,
             pinged: now,
+            ping_waits: false,
             excused: now,
             wire,
         }
@@ -421,16 +500,32 @@ impl Side {
     /// Notes what a flush has come to: `false` where nothing can be sent any more.
     fn flushed(&mut self, flushed: Poll<bool>) {
         if let Poll::Ready(works) = flushed {
+            // It has the ping only now, unless it has answered meanwhile.
+            if std::mem::take(&mut self.ping_waits) && self.is_pinged() {
+                self.pinged = Instant::now();
+            }
             self.unflushed = false;
             self.broken |= !works;
         }
     }
 
-    /// Notes whether it is read now. Nobody is blamed for what is not read.
-    fn reads(&mut self, reads: bool) -> bool {
-        if !reads || self.unread {
-            self.excused = Instant::now();
+    /// Notes that it is sent a ping.
+    fn ping(&mut self, now: Instant) {
+        self.pinged = now;
+        self.ping_waits = true;
+    }
+
+    /// Nobody is blamed for what is not read.
+    fn excuse(&mut self, now: Instant) {
+        if self.unread {
+            self.excused = now;
         }
+    }
+
+    /// Notes whether it is read now.
+    fn reads(&mut self, reads: bool) -> bool {
+        self.unread |= !reads;
+        self.excuse(Instant::now());
         self.unread = !reads;
         reads
     }
@@ -448,6 +543,8 @@ impl Side {
     /// When something has to be done if it stays silent.
     fn deadline(&self, interval: Duration, patience: Duration) -> Instant {
         match self.is_pinged() {
+            // Who still takes what waits before the ping is alive.
+            true if self.ping_waits => self.pinged.max(self.wire.taken()) + patience,
             true => self.pinged + patience,
             false => self.alive() + interval,
         }
@@ -462,6 +559,26 @@ impl End {
                 reason: reason.into(),
             })),
             upstream: Farewell::normal(),
+        }
+    }
+
+    fn of_faulty_client(frame: CloseFrame) -> Self {
+        Self {
+            upstream: match frame.code {
+                close_code::SIZE => Farewell::Close(Some(frame.clone())),
+                _ => Farewell::normal(),
+            },
+            client: Farewell::Broken(frame),
+        }
+    }
+
+    fn of_faulty_upstream(frame: CloseFrame) -> Self {
+        Self {
+            client: match frame.code {
+                close_code::SIZE => Farewell::Close(Some(frame.clone())),
+                _ => Self::of_lost_upstream().client,
+            },
+            upstream: Farewell::Broken(frame),
         }
     }
 

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::{
+    extract::Query,
+    http::{HeaderValue, StatusCode, Uri},
+};
 use kaiwa_client::Endpoint;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
@@ -30,6 +33,19 @@ pub(super) const BACKLOG: usize = 1 << 20;
 
 /// Characters of what an upstream says about a refusal that are passed on.
 const MOST_SAID: usize = 300;
+
+/// Parameters and headers whose values are no secrets.
+const OPEN: [&str; 6] = [
+    "model",
+    "deployment",
+    "intent",
+    "api-version",
+    "openai-beta",
+    "openai-safety-identifier",
+];
+
+/// Characters of a value that may be a secret; shorter ones are words.
+const SHORTEST_SECRET: usize = 6;
 
 /// A connection to the upstream.
 pub(super) struct Upstream {
@@ -175,12 +191,11 @@ fn refused(response: &Response<Option<Vec<u8>>>, endpoint: &Endpoint) -> ApiErro
             }
         }
         _ => {
-            let said = response.body().as_deref().map(said).unwrap_or_default();
+            let said = response.body().as_deref().and_then(message);
             // Some servers repeat the key that they were sent.
-            let is_secret = |key: &String| !key.is_empty() && said.contains(key.as_str());
-            let said = match endpoint.key.as_ref().is_some_and(is_secret) || said.is_empty() {
-                true => String::new(),
-                false => format!(": {said}"),
+            let said = match said.filter(|said| !has_secret(said, endpoint)) {
+                Some(said) if !in_short(&said).is_empty() => format!(": {}", in_short(&said)),
+                _ => String::new(),
             };
             let status = status.as_u16();
             ApiError::new(
@@ -192,8 +207,8 @@ fn refused(response: &Response<Option<Vec<u8>>>, endpoint: &Endpoint) -> ApiErro
     }
 }
 
-/// What the body of a refusal says, in one line of bearable length; nothing of a page.
-fn said(body: &[u8]) -> String {
+/// What the body of a refusal says; nothing of a page.
+fn message(body: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Body {
         error: Inner,
@@ -202,9 +217,84 @@ fn said(body: &[u8]) -> String {
     struct Inner {
         message: String,
     }
-    let Ok(Body { error }) = serde_json::from_slice(body) else {
-        return String::new();
-    };
-    let line = error.message.trim().lines().next().unwrap_or_default();
+    let Body { error } = serde_json::from_slice(body).ok()?;
+    Some(error.message)
+}
+
+/// One line of bearable length.
+fn in_short(message: &str) -> String {
+    let line = message.trim().lines().next().unwrap_or_default();
     line.trim_end_matches('.').chars().take(MOST_SAID).collect()
+}
+
+/// Whether what an upstream says has something in it that only the relay and it should know: the
+/// key, and whatever else may be one in the URL and in the headers.
+fn has_secret(said: &str, endpoint: &Endpoint) -> bool {
+    let key = endpoint.key.as_deref().filter(|key| !key.is_empty());
+    if key.is_some_and(|key| said.contains(key)) {
+        return true;
+    }
+    let (_, query) = endpoint.url.split_once('?').unwrap_or_default();
+    let raw = query.split('&').filter_map(|pair| pair.split_once('='));
+    let raw = raw.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // As it was written, and as its reader reads it.
+    let uri: Uri = format!("/?{query}").parse().unwrap_or_default();
+    let read = Query::<Vec<(String, String)>>::try_from_uri(&uri);
+    let read = read.map(|Query(pairs)| pairs).unwrap_or_default();
+    let headers = endpoint.headers.iter().cloned();
+    let mut all = raw.chain(read).chain(headers);
+    all.any(|(name, value)| {
+        let is_open = OPEN.contains(&name.to_ascii_lowercase().as_str());
+        // Of "Bearer KEY", the key.
+        let secret = value.rsplit(' ').next().unwrap_or_default();
+        !is_open && secret.len() >= SHORTEST_SECRET && said.contains(secret)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        Endpoint {
+            key: Some("sk-real-and-dear".to_owned()),
+            headers: vec![("X-Key".to_owned(), "Bearer of-the-header".to_owned())],
+            ..Endpoint::new("wss://h/v1?sig=of%2Fthe-url&model=test-model&short=no")
+        }
+    }
+
+    #[test]
+    fn what_an_upstream_says_is_looked_through_before_it_is_cut() {
+        let before = "A".repeat(290);
+        for secret in [
+            "sk-real-and-dear",
+            "of-the-header",
+            "of/the-url",
+            "of%2Fthe-url",
+        ] {
+            for said in [
+                format!("{before}{secret}"),
+                format!("One line.\n{secret}"),
+                secret.to_owned(),
+            ] {
+                let body = serde_json::json!({ "error": { "message": said } }).to_string();
+                let response = Response::builder()
+                    .status(StatusCode::BAD_REQUEST)
+                    .body(Some(body.into_bytes()))
+                    .unwrap();
+                let error = format!("{:?}", refused(&response, &endpoint()));
+                assert!(!error.contains("AAA"), "{error}");
+                assert!(!error.contains("One line"), "{error}");
+                assert!(
+                    !error.contains("sk-") && !error.contains("of-the"),
+                    "{error}"
+                );
+                assert!(!error.contains("the-url"), "{error}");
+            }
+        }
+        for open in ["No model test-model.", "no", before.as_str()] {
+            assert!(!has_secret(open, &endpoint()), "{open}");
+        }
+        assert_eq!(in_short(&"A".repeat(400)).len(), MOST_SAID);
+    }
 }

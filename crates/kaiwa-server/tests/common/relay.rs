@@ -129,7 +129,8 @@ impl World {
     pub(crate) async fn idle(&self) {
         within(async {
             while self.relay.sessions() > 0 {
-                tokio::task::yield_now().await;
+                // Lets the virtual clock go on to what sessions wait for.
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
         })
         .await;

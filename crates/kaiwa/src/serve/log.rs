@@ -1,6 +1,7 @@
 //! `--log-events`: what every session says and hears, a file for each.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -31,9 +32,9 @@ struct Line<'a> {
     /// The frame as it travelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<Box<RawValue>>,
-    /// A frame that is no JSON.
+    /// A frame that is no JSON, or what stands for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
+    text: Option<Cow<'a, str>>,
 }
 
 /// Writes `1763859600-session-000001.jsonl` and so on into `folder`, which is made where it
@@ -95,15 +96,18 @@ impl Log {
     }
 
     fn write(&mut self, direction: Direction, frame: &str) -> io::Result<()> {
-        let event = without_secrets(frame).or_else(|| on_one_line(frame));
+        let (event, text) = match kept(frame) {
+            Ok(event) => (Some(event), None),
+            Err(text) => (None, Some(text)),
+        };
         let line = Line {
             at_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             kind: match direction {
                 Direction::FromClient => "client",
                 Direction::ToClient => "server",
             },
-            text: event.is_none().then_some(frame),
             event,
+            text,
         };
         serde_json::to_writer(&mut self.file, &line)?;
         self.file.write_all(b"\n")?;
@@ -130,18 +134,24 @@ const SECRET: [&str; 4] = [
     "openai-insecure-api-key",
 ];
 
-/// A frame without what opens something: MCP servers, or a session. `None` of any other, and of
-/// one in which nothing of the kind has a value.
-fn without_secrets(frame: &str) -> Option<Box<RawValue>> {
-    // A name may be written with escapes.
-    let may_have = |word: &&str| frame.contains(*word);
-    if !["mcp", "\\u00"].iter().chain(&SECRET).any(may_have) {
-        return None;
+/// What is kept of a frame: JSON without what opens something (MCP servers, or a session), or
+/// text. Of one that may hold a secret and cannot be read, only the length.
+fn kept(frame: &str) -> Result<Box<RawValue>, Cow<'_, str>> {
+    if may_have_secrets(frame) {
+        let unread =
+            || Cow::<str>::Owned(format!("{MASK} ({} bytes that are no JSON)", frame.len()));
+        let mut event: Value = serde_json::from_str(frame).map_err(|_| unread())?;
+        if mask(&mut event) {
+            return serde_json::value::to_raw_value(&event).map_err(|_| unread());
+        }
     }
-    let mut event: Value = serde_json::from_str(frame).ok()?;
-    mask(&mut event)
-        .then(|| serde_json::value::to_raw_value(&event).ok())
-        .flatten()
+    on_one_line(frame).ok_or(Cow::Borrowed(frame))
+}
+
+fn may_have_secrets(frame: &str) -> bool {
+    // A name may be written with escapes.
+    let mut words = ["mcp", "\\u00"].iter().chain(&SECRET);
+    words.any(|word| frame.contains(*word))
 }
 
 /// Masks what is secret, and says whether there was anything.
@@ -274,6 +284,31 @@ mod tests {
         assert_eq!(log.matches("\"***\"").count(), 10, "{log}");
         assert!(log.contains("\"expires_at\":5"), "{log}");
         assert!(log.contains("1.50"), "{log}");
+    }
+
+    #[test]
+    fn of_what_may_hold_a_secret_and_cannot_be_read_the_length_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session-000001.jsonl");
+        let mut observe = Log::create(path.clone()).unwrap().observer();
+        let frames = [
+            r#"{"client_secret":"secret-1","n":1e999}"#,
+            r#"{"client_\u0073ecret":"secret-2","n":1e999}"#,
+            r#"{"tools":[{"type":"mcp","authorization":"secret-3""#,
+            r#"{"api_key":"secret-4"#,
+        ];
+        for frame in frames {
+            observe(Direction::FromClient, frame);
+        }
+        // Where no such word is, the text is kept.
+        observe(Direction::FromClient, r#"{"n":"#);
+        let log = fs::read_to_string(path).unwrap();
+        assert!(!log.contains("secret-"), "{log}");
+        for frame in frames {
+            let length = format!("*** ({} bytes that are no JSON)", frame.len());
+            assert!(log.contains(&length), "{length} in {log}");
+        }
+        assert!(log.contains(r#""text":"{\"n\":""#), "{log}");
     }
 
     #[test]

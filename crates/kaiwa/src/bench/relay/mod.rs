@@ -29,6 +29,8 @@ use crate::{
 const KEY: &str = "sk-of-the-bench";
 /// Rounds before those that count.
 const WARM_UP: usize = 200;
+/// How long an event may take there and back, before it counts as lost.
+const LOST_AFTER: Duration = Duration::from_secs(30);
 /// 20 ms of `audio/pcm`, in base64.
 const AUDIO: usize = 1280;
 
@@ -49,7 +51,7 @@ pub(crate) async fn run(arguments: RelayBenchArgs) -> Result<(), Exit> {
     let mut direct = Conversation::open(&upstream_at).await?;
     let mut relayed = Conversation::open(&relay_at).await?;
     let mut summary = Summary::new(Machine::new(None, vec!["scripted upstream".to_owned()]));
-    for (name, frame) in [
+    'kinds: for (name, frame) in [
         ("small event", small as fn(usize) -> String),
         ("20 ms of sound up, and 20 ms down", sound),
     ] {
@@ -57,25 +59,33 @@ pub(crate) async fn run(arguments: RelayBenchArgs) -> Result<(), Exit> {
         for round in 0..WARM_UP + rounds {
             let frame = frame(round);
             let there_and_back = match round % 2 {
-                0 => [direct.round(&frame).await?, relayed.round(&frame).await?],
+                0 => [direct.round(&frame).await, relayed.round(&frame).await],
                 _ => {
-                    let relayed = relayed.round(&frame).await?;
-                    [direct.round(&frame).await?, relayed]
+                    let relayed = relayed.round(&frame).await;
+                    [direct.round(&frame).await, relayed]
                 }
             };
+            let [Some(direct_took), Some(relayed_took)] = there_and_back else {
+                // What comes later would answer something else.
+                summary.lost += there_and_back.iter().filter(|took| took.is_none()).count();
+                summary.kinds.push(kind.done());
+                break 'kinds;
+            };
             if round >= WARM_UP {
-                kind.add(there_and_back);
+                kind.add([direct_took, relayed_took]);
             }
         }
         summary.kinds.push(kind.done());
     }
     summary.differing = direct.differing + relayed.differing;
     report::publish(&summary, &arguments.report)?;
-    match summary.differing {
-        0 => Ok(()),
-        differing => Err(Exit::new(
+    match (summary.differing, summary.lost) {
+        (0, 0) => Ok(()),
+        (differing, lost) => Err(Exit::new(
             Code::Failure,
-            format!("{differing} events came back other than they were sent"),
+            format!(
+                "{differing} events came back other than they were sent, and {lost} not at all"
+            ),
         )),
     }
 }
@@ -120,27 +130,24 @@ impl Conversation {
         })
     }
 
-    /// There and back.
-    async fn round(&mut self, frame: &str) -> Result<Duration, Exit> {
+    /// There and back; nothing where the event is lost, or the conversation with it.
+    async fn round(&mut self, frame: &str) -> Option<Duration> {
         let expected = peer::answer(frame);
         let message = Message::text(frame);
         let begun = Instant::now();
-        let lost = |error| Exit::new(Code::Connection, format!("a conversation broke: {error}"));
-        self.socket.send(message).await.map_err(lost)?;
-        loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => {
-                    let took = begun.elapsed();
-                    self.differing += usize::from(text.as_str() != expected);
-                    return Ok(took);
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Err(error)) => return Err(lost(error)),
-                Some(Ok(_)) | None => {
-                    return Err(Exit::new(Code::Connection, "a conversation was closed"));
+        let answered = tokio::time::timeout(LOST_AFTER, async {
+            self.socket.send(message).await.ok()?;
+            loop {
+                match self.socket.next().await?.ok()? {
+                    Message::Text(text) => return Some((text, begun.elapsed())),
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    _ => return None,
                 }
             }
-        }
+        });
+        let (text, took) = answered.await.ok()??;
+        self.differing += usize::from(text.as_str() != expected);
+        Some(took)
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Summary {
     pub(super) kinds: Vec<Measured>,
     /// Events that came back other than they were sent.
     pub(super) differing: usize,
+    /// Events that did not come back in time, or not at all.
+    pub(super) lost: usize,
 }
 
 /// Rounds of one kind of event, as they come.
@@ -108,13 +110,15 @@ impl Summary {
             machine,
             kinds: Vec::new(),
             differing: 0,
+            lost: 0,
         }
     }
 
     fn unchanged(&self) -> &'static str {
-        match self.differing {
-            0 => "every event unchanged",
-            _ => "events were CHANGED",
+        match (self.differing, self.lost) {
+            (0, 0) => "every event unchanged",
+            (_, 0) => "events were CHANGED",
+            _ => "events were LOST",
         }
     }
 }
@@ -126,9 +130,9 @@ impl Report for Summary {
             let [p50, p90, p99] = kind.added_us.cells();
             let [direct50, direct90, direct99] = kind.direct_us.cells();
             line(format_args!(
-                "{}: the relay adds {p50} µs at the median, {p90} µs at p90 and {p99} µs at p99 to \
-                 the way there and back, which takes {direct50}, {direct90} and {direct99} µs \
-                 without it ({} rounds each)",
+                "{}: over plain TCP, with one session, the relay shifts the median of the way there \
+                 and back by {p50} µs, the p90 by {p90} µs and the p99 by {p99} µs; without it \
+                 they are {direct50}, {direct90} and {direct99} µs ({} rounds each)",
                 kind.name, kind.rounds
             ))?;
         }
@@ -138,7 +142,10 @@ impl Report for Summary {
     fn page(&self) -> Page {
         let headlines = self.kinds.iter().map(|kind| {
             Headline::at_most(
-                format!("{}: added at p99", kind.name),
+                format!(
+                    "{}: shift of the p99 over plain TCP, one session",
+                    kind.name
+                ),
                 kind.added_us.p99,
                 TARGET_US,
                 "µs",
@@ -149,7 +156,7 @@ impl Report for Summary {
             [
                 ("direct", kind.direct_us),
                 ("by the relay", kind.relayed_us),
-                ("added", kind.added_us),
+                ("shift", kind.added_us),
             ]
             .map(|(way, us)| {
                 let mut row = vec![kind.name.to_owned(), way.to_owned()];
@@ -164,6 +171,13 @@ impl Report for Summary {
             0.0,
             "",
             "compared byte for byte",
+        ));
+        all.push(Headline::at_most(
+            "events lost",
+            self.lost as f64,
+            0.0,
+            "",
+            "not back within 30 s",
         ));
         Page {
             title: "Relay".to_owned(),
