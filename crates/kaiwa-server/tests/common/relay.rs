@@ -147,6 +147,10 @@ pub(crate) struct Far {
 impl Far {
     pub(crate) async fn accept(pipe: DuplexStream) -> Self {
         let (mut uri, mut headers) = (String::new(), HeaderMap::new());
+        #[allow(
+            clippy::result_large_err,
+            reason = "the library's callback has this signature"
+        )]
         let look = |request: &server::Request,
                     response: server::Response|
          -> Result<server::Response, server::ErrorResponse> {
