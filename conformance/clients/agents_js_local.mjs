@@ -19,7 +19,7 @@ const weather = tool({
 });
 
 async function ask(talk) {
-  talk.session.sendMessage("What is the weather in Paris?");
+  talk.session.sendMessage("Look up the weather in Paris, please.");
   const knows = () => talk.texts("assistant").some((text) => text.toLowerCase().includes("sunny"));
   await talk.until(knows, "an answer that knows the weather");
   check(asked.length > 0 && asked.every((city) => /paris/i.test(city)), `calls of the function: ${asked}`);

@@ -16,7 +16,7 @@ async def tool_call():
         return "sunny"
 
     async with conversation(tools=[get_weather], output_modalities=["text"]) as talk:
-        await talk.session.send_message("What is the weather in Paris?")
+        await talk.session.send_message("Look up the weather in Paris, please.")
         await talk.until_turns_ended(2)
         check(asked and all("paris" in city.lower() for city in asked), f"calls of the function: {asked}")
         check_equal({str(event.output) for event in talk.of("tool_end")}, {"sunny"}, "its outputs")

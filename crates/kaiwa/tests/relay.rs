@@ -1,10 +1,5 @@
 //! `kaiwa serve --upstream` as its user meets it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "in tests a failed unwrap is the message"
-)]
-
 mod common;
 
 use std::fs;
