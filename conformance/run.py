@@ -30,9 +30,6 @@ PAGE = ROOT / "docs" / "conformance.md"
 SCRIPTED = ("--engine", "scripted", "--script", SUITE / "script.toml")
 """Engines that answer as the drivers expect."""
 
-LOCAL_MODELS = ("silero-vad", "smart-turn-v3.2", "whisper-tiny.en", "hibari")
-"""What a server on local engines loads besides its language model."""
-
 DRIVER_LIMIT = 240
 """Seconds for all scenarios of one client."""
 
@@ -46,20 +43,14 @@ def main() -> int:
     environments.install({client.environment for client in clients} | {"openai"})
     if options.install:
         return 0
-    # Beside the build, where `make test` has put those it needs.
-    os.environ.setdefault("KAIWA_MODELS_DIR", str(TARGET / "models"))
     protocol = events.Protocol(
         Path(os.environ.get("KAIWA_PROTOCOL_DIR", ROOT.parent / "shared" / "protocol")),
         environments.python("openai"),
     )
     binary = None if options.url else Binary(options.kaiwa)
     if binary is None:
-        # What only a server of ours can be: with engines elsewhere, or with a model of its own.
-        clients = [client for client in clients if not client.elsewhere and not client.local_model]
-    models = {client.local_model for client in clients} - {""}
-    if models:
-        say(f"fetching {', '.join(sorted(models))}")
-        binary.fetch((*LOCAL_MODELS, *sorted(models)))
+        # Only of a server of ours is it known where its engines are.
+        clients = [client for client in clients if not client.elsewhere]
     run = Run(environments, protocol, binary, options.url, work)
     with ThreadPoolExecutor(options.jobs) as pool:
         for outcome in pool.map(run.client, clients):
@@ -165,10 +156,7 @@ class Run:
             url, _ = running.enter_context(server)
             for role in client.elsewhere:
                 serve = (*serve, f"--{role}-url", f"{url}/v1", f"--{role}-model", "scripted")
-        engines = SCRIPTED
-        if client.local_model:
-            engines = ("--llm", client.local_model)
-        server = self._binary.serve(sessions, logs / f"{client.name}.server.log", (*engines, *serve))
+        server = self._binary.serve(sessions, logs / f"{client.name}.server.log", (*SCRIPTED, *serve))
         url, pid = running.enter_context(server)
         return peers | {"KAIWA_URL": url, "KAIWA_PID": str(pid)}
 

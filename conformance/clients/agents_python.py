@@ -145,13 +145,12 @@ async def barge_in():
         check_equal(statuses, ["cancelled", "completed"], "how the responses ended")
 
 
-if __name__ == "__main__":
-    harness.run(
-        {
-            "connect": connects,
-            "text": text_turn,
-            "audio": audio_turn,
-            "tool": tool_call,
-            "barge-in": barge_in,
-        }
-    )
+harness.run(
+    {
+        "connect": connects,
+        "text": text_turn,
+        "audio": audio_turn,
+        "tool": tool_call,
+        "barge-in": barge_in,
+    }
+)

@@ -30,8 +30,6 @@ class Client:
     """Arguments of `kaiwa serve` that its scenarios need."""
     uses_tools: bool = False
     """Whether its scenarios need an MCP server that `kaiwa serve` may contact."""
-    local_model: str = ""
-    """The language model of a server on local engines; without it, the engines are scripted."""
     elsewhere: tuple[str, ...] = field(default=())
     """Roles (`llm`, `stt`, `tts`) that a second server plays over HTTP."""
 
@@ -103,16 +101,6 @@ ENGINES = Group(
     },
 )
 
-LOCAL = Group(
-    "Functions and the local language model",
-    "A server on engines of its own, with the language model named: a function that it decides to call "
-    "is run by the client, and the answer knows what came back.",
-    {
-        "tool": "function",
-        "events": "events valid",
-    },
-)
-
 TOOLS = Group(
     "Tools of MCP servers",
     "Beside the server runs an MCP server made with the official Python SDK, with a tool that may be "
@@ -172,7 +160,7 @@ CHECKLIST = Group(
     clients_are_rows=False,
 )
 
-GROUPS = (TURNS, PROTOCOL, PROTOCOL_BETA, ENGINES, LOCAL, TOOLS, HTTP, CHECKLIST)
+GROUPS = (TURNS, PROTOCOL, PROTOCOL_BETA, ENGINES, TOOLS, HTTP, CHECKLIST)
 
 NATIVE = "--experimental-websocket"
 """Gives Node 20 the global WebSocket that newer ones have."""
@@ -193,22 +181,6 @@ def engines(title: str, *elsewhere: str) -> Client:
         ("openai_python.py", "ga", "text", "audio", "tool", "barge-in", "failure"),
         ENGINES,
         elsewhere=elsewhere,
-    )
-
-
-LOCAL_MODEL = "qwen2.5-coder-0.5b"
-
-
-def local(name: str, title: str, version: str, environment: str, driver: str) -> Client:
-    """A client against a server whose language model is a real one."""
-    return Client(
-        name,
-        f"{title}; {LOCAL_MODEL}",
-        version,
-        environment,
-        (driver,),
-        LOCAL,
-        local_model=LOCAL_MODEL,
     )
 
 
@@ -274,8 +246,6 @@ CLIENTS = (
     engines("speech to text elsewhere", "stt"),
     engines("text to speech elsewhere", "tts"),
     engines("all elsewhere", "llm", "stt", "tts"),
-    local("agents-js-local", "@openai/agents-realtime", "0.20.0", "node", "agents_js_local.mjs"),
-    local("agents-python-local", "openai-agents (Python)", "0.24.0", "openai", "agents_python_local.py"),
     Client(
         "mcp-openai-python",
         "openai-python",

@@ -8,8 +8,7 @@ HEAD = """\
 # Conformance: stock clients against kaiwa
 
 Written by `make conformance`; do not edit. Each client is the published package at the version
-named, installed from a registry and changed in nothing; the server runs on scripted engines,
-except where a table names a language model.
+named, installed from a registry and changed in nothing; the server runs on scripted engines.
 """
 
 

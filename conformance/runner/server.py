@@ -13,10 +13,7 @@ from .say import Failure
 KEYS = {"KAIWA_CONFORMANCE_KEYS": "sk-conformance"}
 """The key that the drivers present, for servers that ask for one."""
 
-START_LIMIT = 120.0
-"""Models are loaded meanwhile."""
-
-FETCH_LIMIT = 1200
+START_LIMIT = 30.0
 STOP_LIMIT = 10.0
 
 
@@ -34,18 +31,6 @@ class Binary:
 
     def knows(self, option: str) -> bool:
         return option in self._options
-
-    def fetch(self, models: tuple[str, ...]) -> None:
-        """Fetches models that are not on disk."""
-        command = [self.path, "models", "pull", "--yes", *models]
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=FETCH_LIMIT, check=False
-            )
-        except subprocess.TimeoutExpired as late:
-            raise Failure(f"the models {', '.join(models)} are not here after {FETCH_LIMIT} s") from late
-        if done.returncode:
-            raise Failure(f"the models {', '.join(models)} cannot be fetched: {done.stderr.strip()}")
 
     @contextmanager
     def serve(self, events: Path, log: Path, arguments: tuple[str | Path, ...]):
