@@ -17,8 +17,9 @@ const CLIPPED: usize = 10;
 const LOUD_DBFS: f32 = -35.0;
 /// Softer than any microphone in a room, in dBFS.
 const DEAD_DBFS: f32 = -90.0;
-/// What is left of an echo is as good as gone that much below it, in dB.
-const REMOVED_DB: f32 = 15.0;
+/// The canceller knows the echo when what is left of chirps is that much below it, in dB. Of
+/// speech it takes off more: chirps are steeper than a voice, for which it may take them.
+const REMOVED_DB: f32 = 10.0;
 /// Or this near to what is heard without an echo, in dB.
 const NEAR_SILENCE_DB: f32 = 3.0;
 

@@ -312,7 +312,9 @@ mod tests {
         tools.add(clock().expect("a tool")).expect("the first");
         assert_eq!(free_name("look.up", 1, &tools), "look_up");
         assert_eq!(free_name("clock", 2, &tools), "mcp2_clock");
-        let taken = Tool::new("mcp2_clock", "", json!({}), |_| async { Ok(String::new()) });
+        let taken = Tool::new("mcp2_clock", "", json!({"type": "object"}), |_| async {
+            Ok(String::new())
+        });
         tools.add(taken.expect("a tool")).expect("the second");
         assert_eq!(free_name("clock", 2, &tools), "mcp2_2_clock");
         let long = "x".repeat(80);
